@@ -1,0 +1,280 @@
+//! Grants and releases: the only places where resources are charged and freed.
+//!
+//! Invariants: a grant is checked again at its log index, whatever the planner thought; a lease
+//! is charged once, from its grant until the last of its attempts is known dead; tokens grow.
+
+use std::collections::BTreeSet;
+
+use crate::command::Grant;
+use crate::event::Event;
+use crate::model::{
+    Admission, AttemptRow, AttemptToken, Demand, ExecutorId, ExecutorRow, JobState, LeaseId,
+    LeaseRow, Liveness, TaskId, TaskState, Usage, Work, hold, shortage,
+};
+use crate::reply::{GrantRefusal, RefusedGrant, Rejected, Reply};
+use crate::sealing;
+use crate::state::State;
+use crate::view::node_of;
+
+use super::Run;
+use super::submit::limit;
+
+pub(crate) const GRANTS_MAX: usize = 1024;
+/// Tasks of one group, whatever the configuration says.
+const GROUP_MAX: usize = 4096;
+/// How far ahead of the first untouched task a grant may reach.
+const AHEAD_MAX: u32 = 8192;
+
+impl State {
+    pub(super) fn grant(
+        &mut self,
+        grants: Vec<Grant>,
+        run: &mut Run<'_>,
+    ) -> Result<Reply, Rejected> {
+        limit("grants", grants.len(), GRANTS_MAX)?;
+        let mut leases = Vec::with_capacity(grants.len());
+        let mut refused = Vec::new();
+        for (number, grant) in (0u32..).zip(grants) {
+            match self.grant_one(&grant, run) {
+                Ok(lease) => leases.push(lease),
+                Err(reason) => refused.push(RefusedGrant { grant: number, reason }),
+            }
+        }
+        Ok(Reply::Granted { leases, refused })
+    }
+
+    fn grant_one(&mut self, grant: &Grant, run: &mut Run<'_>) -> Result<LeaseId, GrantRefusal> {
+        let demand = self.check_group(&grant.tasks)?;
+        let executor = grant.executor;
+        let row = self
+            .executors
+            .get(executor)
+            .filter(|row| is_available(row) && self.serves_all(row, &grant.tasks))
+            .ok_or(GrantRefusal::Unavailable { executor })?;
+        let nothing = Usage::default();
+        let used = self.index.usage.get(&executor).unwrap_or(&nothing);
+        if let Some(short) = shortage(&demand, &row.inventory, &row.paths, used) {
+            return Err(GrantRefusal::NoRoom {
+                executor,
+                resource: short.resource,
+                needed: short.needed,
+                available: short.available,
+            });
+        }
+        let holding = hold(&demand, &row.inventory, used);
+
+        let first = AttemptToken(self.meta.last_token.0 + 1);
+        let lease = LeaseId(first.0);
+        let count = u32::try_from(grant.tasks.len()).unwrap_or(u32::MAX);
+        self.index.usage.entry(executor).or_default().add(&holding);
+        self.index.executor_leases.insert((executor, lease));
+        self.leases.insert(
+            lease,
+            LeaseRow { executors: vec![executor], holding, first, count, open: count },
+        );
+        for &task in &grant.tasks {
+            self.start_attempt(task, lease, executor, run);
+        }
+        run.events.push(Event::LeaseGranted { lease, executors: vec![executor] });
+        Ok(lease)
+    }
+
+    fn start_attempt(
+        &mut self,
+        task: TaskId,
+        lease: LeaseId,
+        executor: ExecutorId,
+        run: &mut Run<'_>,
+    ) {
+        self.materialise(task, run);
+        self.meta.last_token.0 += 1;
+        let token = self.meta.last_token;
+        let number = match self.tasks.get_mut(task) {
+            Some(row) => {
+                row.number += 1;
+                row.number
+            }
+            None => 1,
+        };
+        self.attempts.insert(
+            token,
+            AttemptRow {
+                task,
+                lease,
+                executor,
+                number,
+                granted_at: run.now,
+                started_at: None,
+                stop: None,
+            },
+        );
+        self.index.attempts.insert((executor, token));
+        self.set_task_state(task, TaskState::Leased { token }, run);
+        if let Some(job) = self.jobs.get(task.job)
+            && job.started_at.is_none()
+            && let Some(job) = self.jobs.get_mut(task.job)
+        {
+            job.started_at = Some(run.now);
+        }
+        run.changed_jobs.insert(task.job);
+    }
+
+    /// Gives rows to a task and to all before it that have none.
+    fn materialise(&mut self, task: TaskId, run: &mut Run<'_>) {
+        let (Some(job), Some(spec)) = (self.jobs.get(task.job), self.specs.get(task.job)) else {
+            return;
+        };
+        let Some(position) = spec.position_of(task.index) else {
+            return;
+        };
+        let from = job.next;
+        if position < from {
+            return;
+        }
+        let indexes: Vec<u32> = (from..=position).filter_map(|p| spec.index_at(p)).collect();
+        for index in indexes {
+            self.add_task(TaskId::new(task.job, index), TaskState::Ready, run);
+        }
+        if let Some(job) = self.jobs.get_mut(task.job) {
+            job.next = position + 1;
+        }
+    }
+
+    /// Checks that a group may start together and answers what it needs.
+    fn check_group(&self, tasks: &[TaskId]) -> Result<Demand, GrantRefusal> {
+        let max = self.meta.configuration.chain_max;
+        let count = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let bad_group = || GrantRefusal::BadGroup { count, max };
+        let Some(&head) = tasks.first() else {
+            return Err(bad_group());
+        };
+        if count > max || tasks.len() > GROUP_MAX {
+            return Err(bad_group());
+        }
+        if tasks.len() > 1 && tasks.iter().collect::<BTreeSet<_>>().len() != tasks.len() {
+            return Err(bad_group());
+        }
+        let spec = self.specs.get(head.job).ok_or(GrantRefusal::NotReady { task: head })?;
+        match &spec.work {
+            // Chained: one after the other in one slot, so the demand counts once.
+            Work::Command(_) => {
+                if tasks.iter().any(|task| task.job != head.job) {
+                    return Err(bad_group());
+                }
+                let leases = self.index.jobs.get(&head.job).map_or(0, |job| job.leases);
+                if spec.running_max > 0 && leases >= spec.running_max {
+                    return Err(GrantRefusal::Throttled);
+                }
+                for &task in tasks {
+                    self.check_ready(task)?;
+                }
+                Ok(spec.demand.clone())
+            }
+            // In lockstep in one process: the demands add up.
+            Work::Stages(_) => {
+                let mut demand = Demand::default();
+                for &task in tasks {
+                    self.check_ready(task)?;
+                    let spec = self.specs.get(task.job).ok_or(GrantRefusal::NotReady { task })?;
+                    let Work::Stages(stages) = &spec.work else {
+                        return Err(bad_group());
+                    };
+                    let node =
+                        node_of(stages, task.index).ok_or(GrantRefusal::NotReady { task })?;
+                    demand = demand.plus(&sealing::demand_of(node.stage, stages.proof));
+                }
+                Ok(demand)
+            }
+        }
+    }
+
+    fn check_ready(&self, task: TaskId) -> Result<(), GrantRefusal> {
+        let refused = GrantRefusal::NotReady { task };
+        let (Some(job), Some(spec)) = (self.jobs.get(task.job), self.specs.get(task.job)) else {
+            return Err(refused);
+        };
+        if job.state != JobState::Active || !job.waiting_for.is_empty() {
+            return Err(refused);
+        }
+        let Some(position) = spec.position_of(task.index) else {
+            return Err(refused);
+        };
+        let is_ready = if position >= job.next {
+            position < job.total && position - job.next < AHEAD_MAX
+        } else {
+            self.tasks.get(task).is_some_and(|row| row.state == TaskState::Ready)
+        };
+        if is_ready { Ok(()) } else { Err(refused) }
+    }
+
+    fn serves_all(&self, row: &ExecutorRow, tasks: &[TaskId]) -> bool {
+        tasks.iter().all(|task| self.jobs.get(task.job).is_some_and(|job| serves(row, &job.owner)))
+    }
+
+    /// The attempt's process is known dead: its row goes, and with the last of the group the lease.
+    pub(super) fn release(&mut self, token: AttemptToken, run: &mut Run<'_>) {
+        let Some(attempt) = self.attempts.remove(token) else {
+            return;
+        };
+        self.index.attempts.remove(&(attempt.executor, token));
+        self.index.superseded.remove(&(attempt.task, token));
+        let Some(lease) = self.leases.get_mut(attempt.lease) else {
+            return;
+        };
+        lease.open = lease.open.saturating_sub(1);
+        if lease.open > 0 {
+            return;
+        }
+        let Some(lease) = self.leases.remove(attempt.lease) else {
+            return;
+        };
+        for executor in lease.executors {
+            self.index.executor_leases.remove(&(executor, attempt.lease));
+            if let Some(used) = self.index.usage.get_mut(&executor) {
+                used.remove(&lease.holding);
+                if used.leases == 0 {
+                    self.index.usage.remove(&executor);
+                }
+            }
+            self.check_shrunk(executor);
+        }
+        run.ready_work = true;
+    }
+
+    /// Keeps the mark of executors that came back with less than their leases hold.
+    pub(super) fn check_shrunk(&mut self, executor: ExecutorId) {
+        let Some(row) = self.executors.get(executor) else {
+            return;
+        };
+        let is_shrunk =
+            self.index.usage.get(&executor).is_some_and(|used| holds_more_than(row, used));
+        if row.shrunk != is_shrunk
+            && let Some(row) = self.executors.get_mut(executor)
+        {
+            row.shrunk = is_shrunk;
+        }
+    }
+}
+
+/// Whether anything is granted to this executor at all.
+pub(crate) fn is_available(row: &ExecutorRow) -> bool {
+    row.liveness == Liveness::Connected { awaiting: None }
+        && row.admission == Admission::Open
+        && !row.shrunk
+}
+
+pub(crate) fn serves(row: &ExecutorRow, owner: &str) -> bool {
+    !row.owner_only || row.owner == owner
+}
+
+/// Whether more is held than the inventory has.
+pub(crate) fn holds_more_than(row: &ExecutorRow, used: &Usage) -> bool {
+    let inventory = &row.inventory;
+    used.cores > u64::from(inventory.cores)
+        || used.memory_bytes > inventory.memory_bytes
+        || used.gpus.iter().any(|held| !inventory.gpus.iter().any(|gpu| gpu.device == *held))
+        || used
+            .named
+            .iter()
+            .any(|(name, held)| *held > inventory.named.get(name).copied().unwrap_or(0))
+}
