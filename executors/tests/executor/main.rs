@@ -1,0 +1,9 @@
+//! The executor agent with a real supervisor process, against a fake node.
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+mod restarts;
+mod stages;
+mod support;
+mod throughput;
+mod transfers;
