@@ -1,0 +1,229 @@
+//! **Purpose**: a pool node: the services of the edge, the leader's shell, and the replicated machine.
+//!
+//! **Invariants**
+//! - A change is proposed to the log and answered only when it is applied; nothing is decided here.
+//! - Only the established leader plans, and talks to executors.
+
+mod caller;
+mod cluster;
+mod convert;
+mod enrolment;
+mod executors;
+mod guard;
+mod jobs;
+mod leader;
+mod machine;
+mod metrics;
+mod run;
+mod sectors;
+mod sessions;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hesper_consensus::{Consensus, LeadershipToken, LogIndex, ProposeError, ReadError, Request};
+use hesper_protos::job::RequestId;
+use hesper_scheduler as scheduler;
+use hesper_scheduler::{Principal, Rejected};
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::identity::{Authority, Identity, Peer};
+
+pub use machine::ClusterMachine;
+pub use run::run;
+
+use machine::{Command, Reply};
+use sessions::Sessions;
+
+/// How long a request may wait for the log, leader changes included.
+const PROPOSE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What every service of this node shares.
+pub struct Node {
+    consensus: Consensus,
+    sessions: Sessions,
+    /// Wakes the planner of the leader.
+    planner: tokio::sync::Notify,
+    settings: Settings,
+    identity: Identity,
+    authority: Authority,
+}
+
+/// The part of the configuration that services look at.
+struct Settings {
+    name: String,
+    node_id: u64,
+    cluster_id: String,
+    /// An executor that was silent for so long counts as disconnected.
+    executor_silence: Duration,
+    /// What this node configures when it leads.
+    configuration: scheduler::ConfigurationChange,
+}
+
+impl Node {
+    /// Proposes a command of the scheduler for `caller`, through whichever node leads.
+    async fn propose(
+        &self,
+        caller: &Peer,
+        id: Option<RequestId>,
+        command: scheduler::Command,
+    ) -> Result<(LogIndex, scheduler::Reply), Status> {
+        let principal = caller::principal(caller);
+        match self.propose_any(&principal, id, &Command::Scheduler(command)).await? {
+            (_, Reply::Scheduler(scheduler::Reply::Rejected(rejected))) => {
+                Err(rejected_status(&rejected))
+            }
+            (index, Reply::Scheduler(reply)) => Ok((index, reply)),
+            (_, Reply::Enrolment(reply)) => Err(unexpected(&reply)),
+        }
+    }
+
+    async fn propose_enrolment(
+        &self,
+        caller: &Principal,
+        id: Option<RequestId>,
+        command: enrolment::Command,
+    ) -> Result<enrolment::Reply, Status> {
+        match self.propose_any(caller, id, &Command::Enrolment(command)).await?.1 {
+            Reply::Enrolment(enrolment::Reply::Rejected { message }) => {
+                Err(Status::failed_precondition(message))
+            }
+            Reply::Enrolment(reply) => Ok(reply),
+            Reply::Scheduler(reply) => Err(unexpected(&reply)),
+        }
+    }
+
+    async fn propose_any(
+        &self,
+        principal: &Principal,
+        id: Option<RequestId>,
+        command: &Command,
+    ) -> Result<(LogIndex, Reply), Status> {
+        let session = id.filter(|id| id.session != 0).map(|id| (id.session, id.sequence));
+        let request = Request {
+            session,
+            principal: machine::encode_principal(principal),
+            command: command.encode().into(),
+        };
+        let applied =
+            self.consensus.propose(request, PROPOSE_DEADLINE).await.map_err(propose_status)?;
+        let reply =
+            Reply::decode(&applied.reply).map_err(|error| Status::internal(error.to_string()))?;
+        Ok((applied.index, reply))
+    }
+
+    /// Proposes as the leader of `token`; fails as soon as another one leads.
+    async fn propose_as_leader(
+        &self,
+        token: LeadershipToken,
+        command: scheduler::Command,
+    ) -> Result<scheduler::Reply, Status> {
+        let request = Request {
+            session: None,
+            principal: machine::encode_principal(&Principal::node(&self.settings.name)),
+            command: Command::Scheduler(command).encode().into(),
+        };
+        let applied =
+            self.consensus.propose_as_leader(request, token).await.map_err(propose_status)?;
+        match Reply::decode(&applied.reply) {
+            Ok(Reply::Scheduler(reply)) => Ok(reply),
+            Ok(Reply::Enrolment(reply)) => Err(unexpected(&reply)),
+            Err(error) => Err(Status::internal(error.to_string())),
+        }
+    }
+
+    /// Waits until this node has applied everything that was acknowledged before the call.
+    async fn barrier(&self) -> Result<(), Status> {
+        self.consensus.read_barrier().await.map(|_| ()).map_err(|error| match error {
+            ReadError::Stopped(_) => Status::unavailable(error.to_string()),
+            other => Status::unavailable(other.to_string()),
+        })
+    }
+
+    /// Looks at the applied state of this node.
+    fn read<R>(&self, look: impl FnOnce(&ClusterMachine) -> R) -> R {
+        self.consensus.read(|machine| {
+            let machine = machine
+                .as_any()
+                .downcast_ref::<ClusterMachine>()
+                .expect("the factory of this node makes nothing else");
+            look(machine)
+        })
+    }
+
+    /// The token of this node's leadership, while it is established.
+    fn leading(&self) -> Option<LeadershipToken> {
+        self.consensus.leadership().borrow().established
+    }
+
+    /// A channel to the leader, when another node leads.
+    fn leader_channel(&self) -> Result<Option<Channel>, Status> {
+        let leadership = self.consensus.leadership().borrow().clone();
+        match leadership.leader {
+            Some((id, _)) if id == self.settings.node_id => Ok(None),
+            Some((_, address)) => connect(&self.identity, &address).map(Some),
+            None => Err(Status::unavailable("the cluster has no leader at the moment; try again")),
+        }
+    }
+}
+
+/// A lazy channel to another node or executor.
+fn connect(identity: &Identity, address: &str) -> Result<Channel, Status> {
+    let tls = crate::identity::client_tls(identity, crate::identity::Expect::Any);
+    crate::identity::endpoint(address, &tls)
+        .map(|endpoint| endpoint.connect_lazy())
+        .map_err(|error| Status::unavailable(error.to_string()))
+}
+
+fn propose_status(error: ProposeError) -> Status {
+    let message = error.to_string();
+    match error {
+        ProposeError::SessionExpired | ProposeError::SequenceTooOld => {
+            let mut status = Status::aborted(message);
+            status.metadata_mut().insert(
+                "hesper-error",
+                "session-expired".parse().expect("a literal is a metadata value"),
+            );
+            status
+        }
+        ProposeError::Busy { .. } | ProposeError::TooManySessions => {
+            Status::resource_exhausted(message)
+        }
+        ProposeError::TooLarge { .. } => Status::invalid_argument(message),
+        _ => Status::unavailable(message),
+    }
+}
+
+fn rejected_status(rejected: &Rejected) -> Status {
+    let message = rejected.to_string();
+    match rejected {
+        Rejected::NotAllowed { .. } | Rejected::MinerOwned { .. } => {
+            Status::permission_denied(message)
+        }
+        Rejected::UnknownJob { .. }
+        | Rejected::JobExpired { .. }
+        | Rejected::UnknownTask { .. }
+        | Rejected::UnknownExecutor { .. }
+        | Rejected::UnknownSector { .. } => Status::not_found(message),
+        Rejected::QueueFull { .. } => Status::resource_exhausted(message),
+        Rejected::UnknownDependency { .. }
+        | Rejected::Cycle { .. }
+        | Rejected::BadField { .. }
+        | Rejected::PieceTooLarge { .. }
+        | Rejected::TooLarge { .. } => Status::invalid_argument(message),
+        Rejected::SectorExists { .. } => Status::already_exists(message),
+        Rejected::SectorNotReady { .. }
+        | Rejected::IdentityInUse { .. }
+        | Rejected::ExecutorOwned { .. }
+        | Rejected::VerifyingKeyMismatch { .. }
+        | Rejected::StaleIncarnation { .. } => Status::failed_precondition(message),
+    }
+}
+
+fn unexpected(reply: &impl std::fmt::Debug) -> Status {
+    Status::internal(format!("the machine gave an answer of another command: {reply:?}"))
+}
+
+/// Shared by the services; each is a thin handle.
+type Shared = Arc<Node>;
