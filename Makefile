@@ -1,0 +1,37 @@
+# One command per thing that a person wants. Every target uses the one profile, `release`.
+SHELL := /bin/bash
+CARGO ?= cargo
+export HESPER_VECTORS ?= $(abspath ../shared/vectors)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+HESPER := $(TARGET_DIR)/release/hesper
+
+.PHONY: help packages build demo test test-long bench lint fmt doc
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+packages: ## Install the system packages that the build needs (root), or print the command
+	@scripts/packages
+
+build: packages ## Build the binary
+	$(CARGO) build --release --locked -p hesper -p hesper-e2e
+
+demo: build ## Seal a file on 3 nodes and 2 executors while the leader is killed twice
+	HESPER=$(HESPER) HESPER_DEMO=$(TARGET_DIR)/release/hesper-demo scripts/demo
+
+lint: ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+
+doc: ## Documentation, with warnings as errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
+
+test: packages ## Everything that CI checks
+	scripts/test
+
+test-long: packages ## 8 MiB C2 and 512 MiB to C1: needs about an hour, 12 GiB of memory, 20 GiB of disc
+	$(CARGO) test --release --locked -p hesper-proofs -- --ignored --nocapture --test-threads=1
+
+bench: build ## Benchmarks against peers; NAME=row runs one
+	$(CARGO) build --release --locked -p hesper-benches
+	HESPER=$(HESPER) $(TARGET_DIR)/release/hesper-bench $(if $(NAME),--name $(NAME))
