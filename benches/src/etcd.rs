@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, ClientTlsConfig};
 use tonic_prost::ProstCodec;
 
 use crate::load::Commit;
@@ -75,47 +75,63 @@ where
     Ok(reply.into_inner())
 }
 
+/// Where the certificates lie with which etcd is as guarded as our nodes are: between its members
+/// and towards clients.
+pub struct Guard<'a> {
+    /// ca.pem, cert.pem and key.pem that are good for a server and a client.
+    pub member: &'a Path,
+    pub client: &'a Path,
+}
+
 pub struct Etcd {
     members: Vec<Proc>,
     addresses: Vec<String>,
+    metrics: Vec<String>,
+    tls: Option<ClientTlsConfig>,
     pub version: String,
 }
 
 impl Etcd {
-    pub async fn start(dir: &Path) -> Result<Etcd> {
+    /// Three members; without a guard they speak plain text, which is etcd's own preset.
+    pub async fn start(dir: &Path, guard: Option<&Guard<'_>>) -> Result<Etcd> {
         let program = tools::program("etcd", "etcd-server")?;
         let out = Command::new(&program).arg("--version").output().context("could not run etcd")?;
         let version = parse_version(&String::from_utf8_lossy(&out.stdout))
             .context("etcd does not say its version")?;
-        let ports = tools::free_ports(2 * MEMBERS)?;
-        let (client_ports, peer_ports) = ports.split_at(MEMBERS);
-        let cluster: Vec<String> = peer_ports
-            .iter()
+        let scheme = if guard.is_some() { "https" } else { "http" };
+        let ports = tools::free_ports(3 * MEMBERS)?;
+        let cluster: Vec<String> = ports
+            .chunks_exact(3)
             .enumerate()
-            .map(|(at, port)| format!("m{at}=http://127.0.0.1:{port}"))
+            .map(|(at, ports)| format!("m{at}={scheme}://localhost:{}", ports[1]))
             .collect();
         let mut members = Vec::new();
-        for (at, (client, peer)) in client_ports.iter().zip(peer_ports).enumerate() {
+        for (at, ports) in ports.chunks_exact(3).enumerate() {
             let data = dir.join(format!("etcd-{at}"));
-            let client = format!("http://127.0.0.1:{client}");
-            let peer = format!("http://127.0.0.1:{peer}");
-            let args = [
+            let mut args = vec![
                 format!("--name=m{at}"),
                 format!("--data-dir={}", data.display()),
-                format!("--listen-client-urls={client}"),
-                format!("--advertise-client-urls={client}"),
-                format!("--listen-peer-urls={peer}"),
-                format!("--initial-advertise-peer-urls={peer}"),
+                format!("--listen-client-urls={scheme}://127.0.0.1:{}", ports[0]),
+                format!("--advertise-client-urls={scheme}://localhost:{}", ports[0]),
+                format!("--listen-peer-urls={scheme}://127.0.0.1:{}", ports[1]),
+                format!("--initial-advertise-peer-urls={scheme}://localhost:{}", ports[1]),
+                format!("--listen-metrics-urls=http://127.0.0.1:{}", ports[2]),
                 format!("--initial-cluster={}", cluster.join(",")),
                 // The default of 1 s loses the leader when two cores carry all of this.
                 "--election-timeout=3000".to_owned(),
                 "--logger=zap".to_owned(),
                 "--log-outputs=stderr".to_owned(),
             ];
+            if let Some(guard) = guard {
+                args.extend(tls_args(guard.member));
+            }
             members.push(Proc::start(&format!("etcd-{at}"), &program, args, dir)?);
         }
-        let addresses = client_ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let mut etcd = Etcd { members, addresses, version };
+        let tls = guard.map(|guard| wire::client_tls(guard.client)).transpose()?;
+        let at = |offset: usize| {
+            ports.chunks_exact(3).map(|ports| format!("127.0.0.1:{}", ports[offset])).collect()
+        };
+        let mut etcd = Etcd { members, addresses: at(0), metrics: at(2), tls, version };
         etcd.leader().await?;
         Ok(etcd)
     }
@@ -128,7 +144,7 @@ impl Etcd {
                 member.require_running()?;
             }
             for address in &self.addresses {
-                let channel = wire::channel(address, None)?;
+                let channel = wire::channel(address, self.tls.as_ref())?;
                 let status: Result<StatusResponse> =
                     call(&channel, "/etcdserverpb.Maintenance/Status", StatusRequest {}).await;
                 let leads = status.is_ok_and(|status| {
@@ -148,7 +164,7 @@ impl Etcd {
 
     /// Clients that put distinct keys `<run>-<client>-<n>` at the leader.
     pub async fn clients(&mut self, count: usize, run: &str) -> Result<Vec<Putter>> {
-        let channels = wire::channels(&self.leader().await?, None, count)?;
+        let channels = wire::channels(&self.leader().await?, self.tls.as_ref(), count)?;
         Ok(channels
             .into_iter()
             .enumerate()
@@ -158,7 +174,7 @@ impl Etcd {
 
     /// How many keys of `run` are stored.
     pub async fn count(&mut self, run: &str) -> Result<u64> {
-        let channel = wire::channel(&self.leader().await?, None)?;
+        let channel = wire::channel(&self.leader().await?, self.tls.as_ref())?;
         let request = RangeRequest {
             key: format!("{run}-").into_bytes(),
             // '.' follows '-': the end of all keys with the prefix.
@@ -172,12 +188,31 @@ impl Etcd {
     /// Flushes of the write-ahead log so far, over all members.
     pub async fn fsyncs(&self) -> Result<u64> {
         let mut sum = 0;
-        for address in &self.addresses {
+        for address in &self.metrics {
             sum += parse_fsyncs(&http_get(address, "/metrics").await?)
                 .with_context(|| format!("etcd at {address} does not count its flushes"))?;
         }
         Ok(sum)
     }
+}
+
+fn tls_args(member: &Path) -> Vec<String> {
+    let file = |name: &str| member.join(name).display().to_string();
+    let (ca, cert, key) = (file("ca.pem"), file("cert.pem"), file("key.pem"));
+    let mut args: Vec<String> = ["", "peer-"]
+        .iter()
+        .flat_map(|side| {
+            [
+                format!("--{side}trusted-ca-file={ca}"),
+                format!("--{side}cert-file={cert}"),
+                format!("--{side}key-file={key}"),
+                format!("--{side}client-cert-auth=true"),
+            ]
+        })
+        .collect();
+    // The certificates name hosts of ours that no resolver knows.
+    args.push("--experimental-peer-skip-client-san-verification=true".to_owned());
+    args
 }
 
 pub struct Putter {

@@ -165,6 +165,16 @@ impl Pool {
         wire::channels(&self.node(at)?.address, Some(&self.tls), clients)
     }
 
+    /// Where the first node's own certificate lies.
+    pub fn node_identity(&self) -> Result<PathBuf> {
+        Ok(self.node(0)?.data.join("identity"))
+    }
+
+    /// Where the operator's certificate lies.
+    pub fn client_identity(&self) -> Result<PathBuf> {
+        Ok(self.node(0)?.data.join("client"))
+    }
+
     pub fn size(&self) -> usize {
         self.nodes.len()
     }

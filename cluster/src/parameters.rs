@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context as _;
+use camino::Utf8Path;
 use hesper_proofs::SealProof;
 use hesper_proofs::params::{self, FileState, FileStatus, Generated, ParamSet};
+use hesper_proofs::stage::{Order, Stage};
 
 use crate::cli::{ParamsAction, ParamsReport, ParamsRow, ParamsWish};
 
@@ -36,6 +38,39 @@ pub fn run(wish: &ParamsWish, note: &mut dyn FnMut(&str)) -> anyhow::Result<Para
     let is_missing = |file: &FileStatus| file.state == FileState::Missing;
     let ok = !files.iter().any(|file| is_damaged(file) || (must_be_there && is_missing(file)));
     Ok(ParamsReport { dir: wish.dir.to_string(), files: files.into_iter().map(row).collect(), ok })
+}
+
+/// Makes the development parameters that the stage of an order needs and that are missing. Each
+/// step is a line of progress as the stage itself prints them.
+///
+/// # Errors
+/// The order cannot be read, or the parameters cannot be made.
+pub fn make_for_order(order: &Utf8Path, dir: &Utf8Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(order).with_context(|| format!("could not read {order}"))?;
+    let order: Order = serde_json::from_str(&text)?;
+    let set = match order.stage {
+        Stage::C2 | Stage::Finalize => ParamSet::Porep,
+        Stage::WinningPost => ParamSet::WinningPost,
+        Stage::WindowPostProve { .. } => ParamSet::WindowPost,
+        Stage::AddPiece
+        | Stage::TreeD
+        | Stage::Pc1
+        | Stage::Pc2
+        | Stage::C1
+        | Stage::Unseal
+        | Stage::WindowPostVanilla { .. } => return Ok(()),
+    };
+    if params::check_present(dir.as_std_path(), order.proof, set).is_ok() {
+        return Ok(());
+    }
+    let mut told = BTreeSet::new();
+    params::generate(dir.as_std_path(), order.proof, set, &mut |progress| {
+        let hundredth = progress.done.saturating_mul(100) / progress.total.max(1);
+        if told.insert(hundredth) {
+            println!(r#"{{"step":"making the {set} parameters","done":{hundredth},"total":100}}"#);
+        }
+    })?;
+    Ok(())
 }
 
 fn named(proof: &str) -> anyhow::Result<SealProof> {

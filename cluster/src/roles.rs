@@ -89,6 +89,7 @@ fn up_executor(
         ("listen", config.executor_listen.to_string()),
         ("http", config.executor_http.map_or_else(|| "off".to_owned(), |http| http.to_string())),
         ("parameter_cache", config.parameter_cache.to_string()),
+        ("make_parameters", "yes".to_owned()),
     ];
     if let Some(cores) = config.cores {
         overrides.push(("cores", cores.to_string()));
@@ -171,6 +172,11 @@ fn executor_settings(config: config::Executor) -> anyhow::Result<hesper_executor
     settings.resources.named = config.resources;
     settings.paths = paths(&config.data_dir, config.paths);
     settings.kernel_command = command("kernel");
+    if config.make_parameters {
+        settings
+            .kernel_command
+            .extend(["--make-parameters".into(), config.parameter_cache.as_str().into()]);
+    }
     settings.supervisor_command = command("supervise");
     settings.transfer_bytes_per_second = config.transfer_rate;
     settings.runner = match config.runner {
@@ -245,7 +251,13 @@ fn utf8(path: PathBuf) -> anyhow::Result<Utf8PathBuf> {
 }
 
 /// Runs one stage as the child of an executor.
-pub fn kernel(order: &Utf8Path) -> ExitCode {
+pub fn kernel(order: &Utf8Path, make_parameters: Option<&Utf8Path>) -> ExitCode {
+    if let Some(dir) = make_parameters {
+        // A failure is reported by the stage itself, which misses them.
+        if let Err(error) = crate::parameters::make_for_order(order, dir) {
+            eprintln!("could not make parameters: {error:#}");
+        }
+    }
     exit_code(hesper_proofs::stage::child_main(order.as_std_path()))
 }
 

@@ -19,7 +19,7 @@ use crate::data_dir::DataDir;
 use crate::error::{MembershipError, ProposeError, ReadError, StartError};
 use crate::leader;
 use crate::log_store::LogStore;
-use crate::machine::{Machine, MachineFactory};
+use crate::machine::{Machine, MachineFactory, Row};
 use crate::members::{self, Member};
 use crate::network::{Connector, NetworkFactory, Peers, RaftService};
 use crate::node::{Applied, Leadership, LeadershipToken, Node, Parts};
@@ -188,7 +188,7 @@ impl Consensus {
         from: &[u8],
         prefix: &[u8],
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    ) -> Result<Vec<Row>, ReadError> {
         let db = self.node.state.db();
         db.scan(table, from, prefix, limit).map_err(|error| ReadError::Store(error.to_string()))
     }

@@ -34,7 +34,7 @@ pub use config::{ClusterId, Config};
 pub use consensus::{Consensus, Request};
 pub use error::{MembershipError, ProposeError, ReadError, Retry, StartError};
 pub use machine::{
-    ApplyContext, Event, LoadError, Machine, MachineFactory, MemoryRows, Output, RowSource,
+    ApplyContext, Event, LoadError, Machine, MachineFactory, MemoryRows, Output, Row, RowSource,
     TABLES_MAX,
 };
 pub use members::Member;

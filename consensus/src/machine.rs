@@ -21,6 +21,9 @@ pub const TABLES_MAX: u8 = 240;
 /// What happened in an entry, for the shells of the node; the machine decides the type.
 pub type Event = Arc<dyn Any + Send + Sync>;
 
+/// A key and its row.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// A pure replicated machine.
 pub trait Machine: Send + Sync + 'static {
     /// Executes one command. Total: a command that is not valid is answered in `out.reply`.

@@ -5,6 +5,10 @@
 //!
 //! **Source**: the files in `proto/hesper/`, compiled by `protox`.
 
+// Generated: one message of a stream is much larger than the others, and boxing it would only move
+// the cost.
+#![allow(clippy::large_enum_variant)]
+
 /// Messages and services between pool nodes: log replication, votes, snapshots, forwarding.
 pub mod raft {
     tonic::include_proto!("hesper.raft");

@@ -145,7 +145,7 @@ async fn a_node_that_left_is_no_member_and_the_rest_go_on() -> anyhow::Result<()
     let leader = cluster.wait_for_leader().await?;
     let leaving = (leader + 1) % 3;
     let id = (leaving + 1).to_string();
-    cluster.run(&["node", "leave", &id])?;
+    cluster.run(&["node", "leave", "--node", &id])?;
     cluster.kill_node(leaving);
     let status = cluster.status().await?;
     assert_eq!(status.nodes.iter().filter(|node| node.voter).count(), 2, "{status:?}");

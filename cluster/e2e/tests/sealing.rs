@@ -1,5 +1,6 @@
 //! Real sectors through real processes, to C1.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use camino::Utf8PathBuf;
@@ -89,8 +90,9 @@ async fn pc1_goes_on_after_the_last_good_layer() -> anyhow::Result<()> {
         Ok(find(&directory, "layer-1.checkpoint.json"))
     })
     .await?;
-    let layer = checkpoint.with_file_name("sc-02-data-layer-1.dat");
-    let made = std::fs::metadata(&layer)?.modified()?;
+    let attempt = checkpoint.parent().expect("it lies in a directory").to_owned();
+    let layer = find(&attempt, "sc-02-data-layer-1.dat").expect("the layer is beside it");
+    let made = std::fs::metadata(&layer)?.ino();
     cluster.kill_executor(0);
     cluster.start_executor(0)?;
     let pc1 = cluster.wait_task(job, "pc1", &["succeeded"], STAGE_PATIENCE).await?;
@@ -98,7 +100,8 @@ async fn pc1_goes_on_after_the_last_good_layer() -> anyhow::Result<()> {
     let shown = cluster.client()?.sector(1000, sector).await?;
     assert!(shown.files.iter().any(|file| file.name == "sc-02-data-layer-1.dat"));
     // The layer in use is the file that the dead attempt had written.
-    assert_eq!(std::fs::metadata(&layer)?.modified()?, made);
+    let used = find(&directory, "sc-02-data-layer-1.dat").expect("PC1 left its layers");
+    assert_eq!(std::fs::metadata(&used)?.ino(), made);
     Ok(())
 }
 
@@ -135,53 +138,23 @@ async fn a_piece_that_does_not_fit_is_refused_with_the_limit() -> anyhow::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn an_altered_file_is_found_before_it_is_used() -> anyhow::Result<()> {
     let mut cluster = Cluster::start(1).await?;
-    cluster.add_executor("e1", &["--cores", "2", "--resources", "gate=1"]).await?;
+    cluster.add_executor("e1", &["--cores", "2"]).await?;
+    // A job holds all cores, so that the first stage waits while its input is altered.
+    let release = cluster.dir.join("release");
+    let line = format!("while [ ! -e {release} ]; do sleep 0.05; done");
+    cluster.run(&["job", "submit", "--cpus", "2", "--", "sh", "-c", &line])?;
+    cluster.wait_task(1, "command", &["running"], PATIENCE).await?;
     let file = piece(&cluster, 1_000)?;
-    // TreeD is the last stage before the file is altered.
-    let text = cluster.run(&[
-        "--output",
-        "json",
-        "sector",
-        "seal",
-        "--miner",
-        "t01000",
-        "--proof",
-        "2KiB",
-        "--file",
-        file.as_str(),
-        "--stop-after",
-        "tree_d",
-        "--wait",
-    ])?;
-    let shown: serde_json::Value = serde_json::from_str(&text)?;
-    let sector = shown["sector"].as_u64().unwrap_or(0);
-    let unsealed = find(&cluster.executors[0].dir, "unsealed").expect("AddPiece left its file");
-    let mut bytes = std::fs::read(&unsealed)?;
+    let (job, _) = seal(&cluster, "2KiB", &file)?;
+    let hash = blake3::hash(&std::fs::read(&file)?).to_hex().to_string();
+    let blob = find(&cluster.executors[0].dir, &hash).expect("the piece was put there");
+    let mut bytes = std::fs::read(&blob)?;
     bytes[7] ^= 1;
-    std::fs::write(&unsealed, bytes)?;
-    let number = sector.to_string();
-    let (code, out, err) = cluster.try_run(&[
-        "--output",
-        "json",
-        "sector",
-        "seal",
-        "--miner",
-        "t01000",
-        "--sector",
-        &number,
-        "--proof",
-        "2KiB",
-        "--file",
-        file.as_str(),
-        "--stop-after",
-        "c1",
-        "--wait",
-    ])?;
-    assert_ne!(code, 0, "{out}");
-    let text = format!("{out}{err}");
-    assert!(text.contains("unsealed") || text.contains("exists"), "{text}");
-    wait_until("nothing runs any more", PATIENCE, async || {
-        Ok((cluster.status().await?.jobs_running == 0).then_some(()))
-    })
-    .await
+    std::fs::write(&blob, bytes)?;
+    std::fs::write(&release, "")?;
+    let failed = cluster.wait_task(job, "add_piece", &["failed"], STAGE_PATIENCE).await?;
+    assert!(failed.message.contains("altered"), "{failed:?}");
+    // Other work goes on.
+    cluster.run(&["job", "submit", "--wait", "--", "true"])?;
+    Ok(())
 }

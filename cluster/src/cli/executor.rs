@@ -50,6 +50,9 @@ Example, with the token that `hesper node token --role executor` printed:
     Drain(Admission),
 }
 
+/// How often a draining executor is looked at.
+const DRAIN_LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// Run an executor.
 #[derive(Debug, clap::Args)]
 pub struct Run {
@@ -137,17 +140,29 @@ impl Executor {
             }
             Executor::Drain(Admission { name, reason, connection }) => {
                 connection.client()?.set_executor(&name, "draining", &reason).await?;
-                let running = find(&connection, &name).await?.running;
-                out.show(&views::Done {
-                    done: format!(
-                        "executor {name} is draining; {running} attempts still run there"
-                    ),
-                })?;
+                wait_until_empty(&connection, &name).await?;
+                out.show(&views::Done { done: format!("executor {name} is drained") })?;
             }
             // Dispatched before, because it needs another runtime.
             Executor::Run(_) => {}
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Waits until nothing runs on an executor, and says on standard error how much still does.
+async fn wait_until_empty(connection: &Connection, name: &str) -> Result<(), Error> {
+    let mut told = None;
+    loop {
+        let running = find(connection, name).await?.running;
+        if running == 0 {
+            return Ok(());
+        }
+        if told != Some(running) {
+            eprintln!("executor {name} is draining; {running} attempts still run there");
+            told = Some(running);
+        }
+        tokio::time::sleep(DRAIN_LOOK_EVERY).await;
     }
 }
 

@@ -122,6 +122,9 @@ enum Command {
     /// Run one stage as a child of an executor.
     #[command(hide = true)]
     Kernel {
+        /// Make development parameters in this directory when the stage needs some that are missing.
+        #[arg(long, value_name = "DIR")]
+        make_parameters: Option<Utf8PathBuf>,
         /// The order, as JSON.
         order: Utf8PathBuf,
     },
@@ -158,7 +161,9 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode, Error> {
     let Cli { global, command } = cli;
     match command {
-        Command::Kernel { order } => Ok(roles::kernel(&order)),
+        Command::Kernel { make_parameters, order } => {
+            Ok(roles::kernel(&order, make_parameters.as_deref()))
+        }
         Command::Supervise { dir } => Ok(roles::supervise(&dir)),
         Command::KernelBench { name, scratch } => {
             Ok(roles::kernel_bench(&name, scratch.as_deref()))

@@ -73,6 +73,8 @@ pub struct Executor {
     pub paths: Vec<StoragePath>,
     /// Directory of the proof parameters.
     pub parameter_cache: Utf8PathBuf,
+    /// Whether development parameters are made when a stage needs some that are missing.
+    pub make_parameters: bool,
     /// Bytes per second of all transfers together.
     pub transfer_rate: Option<u64>,
     /// What is done with an attempt.
@@ -156,6 +158,12 @@ impl Keys for Executor {
             help: "Directory of the proof parameters.",
         },
         Key {
+            name: "make_parameters",
+            form: Form::Choice(&["no", "yes"]),
+            preset: Preset::Text("no"),
+            help: "yes makes development parameters when a stage needs some that are missing.",
+        },
+        Key {
             name: "transfer_rate",
             form: Form::RateOrOff,
             preset: Preset::Text("off"),
@@ -208,6 +216,11 @@ impl Executor {
         let resources = r.many("resources", values::parse_named).unwrap_or_default();
         let paths = storage_paths(r);
         let parameter_cache = r.one("parameter_cache", parse::path);
+        let make_parameters = r.one("make_parameters", |text| match text {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err(ValueError::new(text, "answer", "write yes or no")),
+        });
         let transfer_rate = r.one("transfer_rate", parse::or_off(parse::size, "off"));
         let runner = r.one("runner", |text| match text {
             "process" => Ok(Runner::Process),
@@ -230,6 +243,7 @@ impl Executor {
                 resources: resources.into_iter().collect(),
                 paths,
                 parameter_cache: parameter_cache?,
+                make_parameters: make_parameters?,
                 transfer_rate: transfer_rate?,
                 runner: runner?,
                 log: log?,

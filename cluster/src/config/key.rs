@@ -28,8 +28,6 @@ pub enum Form {
     RateOrOff,
     /// A time with a unit.
     Duration,
-    /// `true` or `false`.
-    Truth,
     /// One of a few words.
     Choice(&'static [&'static str]),
     /// Several `name = count`.
@@ -56,7 +54,6 @@ impl Form {
             Form::SizeOrAuto => "SIZE|auto",
             Form::RateOrOff => "SIZE|off",
             Form::Duration => "TIME",
-            Form::Truth => "true|false",
             Form::Choice(_) => "WORD",
             Form::Named => "NAME=COUNT",
             Form::Paths => "id=ID,dir=DIR[,role=seal|store|both][,reserve=SIZE][,capacity=SIZE]",
@@ -129,7 +126,7 @@ pub fn example(role: &str, keys: &[Key]) -> String {
             (Form::Addresses, Preset::Required) => {
                 text.push_str(&format!("{} = [\"HOST:PORT\"]\n", key.name));
             }
-            (Form::Count | Form::Truth, Preset::Text(preset)) => {
+            (Form::Count, Preset::Text(preset)) => {
                 text.push_str(&format!("# {} = {preset}\n", key.name));
             }
             (_, Preset::Text(preset)) => text.push_str(&format!("# {} = \"{preset}\"\n", key.name)),

@@ -80,10 +80,6 @@ pub(crate) fn duration(text: &str) -> Result<Duration, ValueError> {
     values::parse_duration(text)
 }
 
-pub(crate) fn truth(text: &str) -> Result<bool, ValueError> {
-    text.parse().map_err(|_| ValueError::new(text, "truth value", "write true or false"))
-}
-
 pub(crate) fn text(text: &str) -> Result<String, ValueError> {
     Ok(text.to_owned())
 }

@@ -159,7 +159,7 @@ pub fn bytes32(field: &str, text: &str) -> Result<[u8; 32], Status> {
 /// Bytes in hexadecimal.
 pub fn hex_bytes(field: &str, text: &str) -> Result<Vec<u8>, Status> {
     let not_hex = || invalid(field, "is not hexadecimal");
-    if !text.is_ascii() || text.len() % 2 != 0 {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
         return Err(not_hex());
     }
     (0..text.len())
@@ -207,7 +207,10 @@ fn storage_path(path: wire::StoragePath) -> Result<StoragePath, Status> {
         "store" => PathRole::Store,
         "both" => PathRole::Both,
         other => {
-            return Err(invalid("role", format!("of a path is `{other}`, not seal, store or both")));
+            return Err(invalid(
+                "role",
+                format!("of a path is `{other}`, not seal, store or both"),
+            ));
         }
     };
     Ok(StoragePath {

@@ -31,7 +31,7 @@ pub struct ClusterMachine {
 
 /// A command for one of the modules.
 pub enum Command {
-    Scheduler(scheduler::Command),
+    Scheduler(Box<scheduler::Command>),
     Enrolment(enrolment::Command),
 }
 

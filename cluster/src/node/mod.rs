@@ -70,7 +70,7 @@ impl Node {
         command: scheduler::Command,
     ) -> Result<(LogIndex, scheduler::Reply), Status> {
         let principal = caller::principal(caller);
-        match self.propose_any(&principal, id, &Command::Scheduler(command)).await? {
+        match self.propose_any(&principal, id, &Command::Scheduler(Box::new(command))).await? {
             (_, Reply::Scheduler(scheduler::Reply::Rejected(rejected))) => {
                 Err(rejected_status(&rejected))
             }
@@ -122,7 +122,7 @@ impl Node {
         let request = Request {
             session: None,
             principal: machine::encode_principal(&Principal::node(&self.settings.name)),
-            command: Command::Scheduler(command).encode().into(),
+            command: Command::Scheduler(Box::new(command)).encode().into(),
         };
         let applied =
             self.consensus.propose_as_leader(request, token).await.map_err(propose_status)?;

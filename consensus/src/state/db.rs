@@ -21,7 +21,7 @@ use super::hash::StateHash;
 use crate::codec::{
     log_id_from_pb, log_id_to_pb, stored_membership_from_pb, stored_membership_to_pb,
 };
-use crate::machine::{LoadError, RowReader, RowSource};
+use crate::machine::{LoadError, Row, RowReader, RowSource};
 use crate::types::{LogId, StoredMembership};
 
 const TABLE_META: u8 = 255;
@@ -239,7 +239,7 @@ impl StateDb {
         from: &[u8],
         prefix: &[u8],
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    ) -> Result<Vec<Row>, StoreError> {
         let start = crate::machine::store_key(table, from.max(prefix));
         let mut found = Vec::new();
         let db = self.db()?;

@@ -43,7 +43,7 @@ pub(super) struct Writer {
 }
 
 fn make_file(device: &dyn Device, name: &str, bytes: u64) -> io::Result<Arc<dyn DeviceFile>> {
-    const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+    static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
     let file = device.create(name)?;
     // Written zeros, not only reserved blocks: a later fdatasync then has no metadata to write.
     let mut offset = 0;

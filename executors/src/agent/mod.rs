@@ -16,7 +16,7 @@ use hesper_protos::executor::{executor_message, node_message, report};
 use parking_lot::RwLock;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::transport::ServerTlsConfig;
 
 use crate::config::{Config, Connect, Runner};
@@ -38,6 +38,8 @@ const SYNC_AFTER: Duration = Duration::from_millis(50);
 /// Unacknowledged reports on their way, and in one message.
 const IN_FLIGHT_MAX: u64 = 8_192;
 const BATCH_MAX: usize = 1_024;
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 const EVENTS: usize = 1_024;
 /// How often the room on storage paths is looked at.
 const PATHS_EVERY: Duration = Duration::from_secs(30);
@@ -103,7 +105,7 @@ pub async fn run(
     if !problems.is_empty() {
         return Err(AgentError::Config { problems });
     }
-    let (mut config, _lock) = take_directory(config)?;
+    let (mut config, _lock) = take_directory(config).await?;
     let opened = match config.runner {
         Runner::Process => Some(open_link(&config, &metrics).await?),
         Runner::NoOp => None,
@@ -160,13 +162,20 @@ pub async fn run(
     ended
 }
 
-fn take_directory(mut config: Config) -> Result<(Config, control::Lock), AgentError> {
+async fn take_directory(mut config: Config) -> Result<(Config, control::Lock), AgentError> {
     let failed = |source| AgentError::DataDir { dir: config.data_dir.clone(), source };
     std::fs::create_dir_all(&config.data_dir).map_err(failed)?;
     let dir = config.data_dir.canonicalize_utf8().map_err(failed)?;
-    let lock = control::lock(&dir, control::AGENT_LOCK)
-        .map_err(failed)?
-        .map_err(|holder| AgentError::Locked { dir: dir.clone(), holder })?;
+    let patience = Instant::now() + LOCK_PATIENCE;
+    let lock = loop {
+        match control::lock(&dir, control::AGENT_LOCK).map_err(failed)? {
+            Ok(lock) => break lock,
+            // A child that was being started when its agent went holds a copy of the lock until its
+            // exec is through.
+            Err(_) if Instant::now() < patience => sleep(LOCK_POLL).await,
+            Err(holder) => return Err(AgentError::Locked { dir, holder }),
+        }
+    };
     config.data_dir = dir;
     Ok((config, lock))
 }

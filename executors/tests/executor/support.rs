@@ -284,6 +284,14 @@ impl Executor {
             stopped,
             Arc::clone(&self.metrics),
         );
+        // A test that waits for a session would not show why there is none.
+        let agent = async {
+            let ended = agent.await;
+            if let Err(error) = &ended {
+                eprintln!("the agent ended: {error}");
+            }
+            ended
+        };
         self.running = Some((stop, tokio::spawn(agent)));
     }
 

@@ -45,6 +45,11 @@ impl State {
                 });
             }
         }
+        // The first executor that has parameters settles them for the cluster.
+        for (parameter, theirs) in &register.verifying_key_digests {
+            let digests = &mut self.meta.configuration.verifying_key_digests;
+            digests.entry(parameter.clone()).or_insert_with(|| theirs.clone());
+        }
         let (id, boots) = match known {
             Some(id) => (id, self.boots_since(id, &register)),
             None => {
