@@ -59,7 +59,8 @@ impl Kind {
         Duration::from_secs(match self {
             Kind::Kernel => 60,
             Kind::Submit => 90,
-            Kind::Commits | Kind::NoexecThree => 240,
+            Kind::Commits => 330,
+            Kind::NoexecThree => 240,
             Kind::NoexecOne | Kind::Latency => 360,
             Kind::Process => 480,
         })

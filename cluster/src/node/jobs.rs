@@ -262,9 +262,8 @@ fn list(node: &Node, caller: &Peer, request: &ListRequest) -> ListReply {
     let mut jobs: Vec<Job> = node.read(|machine| {
         let state = &machine.scheduler;
         state
-            .jobs()
-            .rev()
-            .filter(|view| view.id.0 < before && is_wanted(view))
+            .jobs_before(JobId(before))
+            .filter(is_wanted)
             .take(limit + 1)
             .map(|view| {
                 let reason = view.ended_at().is_none().then(|| state.job_reason(view.id));

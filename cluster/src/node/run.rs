@@ -97,13 +97,13 @@ pub async fn run(config: config::Node, stop: Shutdown) -> anyhow::Result<()> {
     }
     end.send_replace(true);
     let _ = leading.await;
-    // Streams of executors and watchers would keep the server up; they dial elsewhere.
+    // Streams of executors and of other nodes would keep the server up; both dial elsewhere.
     node.sessions.close_all();
+    consensus.shutdown().await;
     let _ = tokio::time::timeout(DRAIN, server).await;
     if let Some(http) = http {
         http.abort();
     }
-    consensus.shutdown().await;
     tracing::info!(node_id = node.settings.node_id, "node has stopped");
     fatal
 }

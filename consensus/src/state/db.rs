@@ -13,7 +13,7 @@ use hesper_protos::raft as pb;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use prost::Message;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, Direction, FlushOptions, IteratorMode, Options, WriteBatch,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, Direction, FlushOptions, IteratorMode, Options, WriteBatch,
     WriteOptions,
 };
 
@@ -76,11 +76,20 @@ impl Drop for StateDb {
     }
 }
 
+/// Size of one partition of an index or filter.
+const METADATA_BLOCK_BYTES: usize = 4096;
+
 fn options() -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(BLOCK_CACHE_BYTES));
     table.set_bloom_filter(10.0, false);
+    // A whole filter of a large file does not fit into a shard of so small a cache, and every look-up
+    // would read and check it again; its partitions fit.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(METADATA_BLOCK_BYTES);
     table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_format_version(5);
     let mut options = Options::default();

@@ -194,6 +194,14 @@ impl State {
             .filter_map(|(&id, row)| self.specs.get(id).map(|spec| JobView::of(id, row, spec)))
     }
 
+    /// Jobs in memory below `before`, newest first.
+    pub fn jobs_before(&self, before: JobId) -> impl Iterator<Item = JobView<'_>> {
+        self.jobs
+            .range(..before)
+            .rev()
+            .filter_map(|(&id, row)| self.specs.get(id).map(|spec| JobView::of(id, row, spec)))
+    }
+
     /// A job in memory; others are in the archive or unknown.
     pub fn job(&self, id: JobId) -> Option<JobView<'_>> {
         Some(JobView::of(id, self.jobs.get(id)?, self.specs.get(id)?))
