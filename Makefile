@@ -14,7 +14,7 @@ packages: ## Install the system packages that the build needs (root), or print t
 	@scripts/packages
 
 build: packages ## Build the binary
-	$(CARGO) build --release --locked -p hesper -p hesper-e2e
+	$(CARGO) build --release --locked --workspace
 
 demo: build ## Seal a file on 3 nodes and 2 executors while the leader is killed twice
 	HESPER=$(HESPER) HESPER_DEMO=$(TARGET_DIR)/release/hesper-demo scripts/demo
@@ -27,11 +27,11 @@ doc: ## Documentation, with warnings as errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
 
 test: packages ## Everything that CI checks
-	scripts/test
+	@scripts/test
 
-test-long: packages ## 8 MiB C2 and 512 MiB to C1: needs about an hour, 12 GiB of memory, 20 GiB of disc
-	$(CARGO) test --release --locked -p hesper-proofs -- --ignored --nocapture --test-threads=1
+test-long: packages ## 8 MiB C2 and 512 MiB to C1: half an hour, 4 GiB of memory, 8 GiB of disc
+	$(CARGO) test --release --locked --workspace --no-run
+	$(CARGO) test --release --locked --workspace --test stages --test params -- --ignored --nocapture --test-threads=1
 
 bench: build ## Benchmarks against peers; NAME=row runs one
-	$(CARGO) build --release --locked -p hesper-benches
 	HESPER=$(HESPER) $(TARGET_DIR)/release/hesper-bench $(if $(NAME),--name $(NAME))
