@@ -13,8 +13,8 @@ use hesper_protos::raft as pb;
 use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use prost::Message;
 use rocksdb::{
-    BlockBasedIndexType, BlockBasedOptions, Cache, DB, Direction, FlushOptions, IteratorMode, Options, WriteBatch,
-    WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, DB, Direction, FlushOptions, IteratorMode,
+    Options, WriteBatch, WriteOptions,
 };
 
 use super::hash::StateHash;
