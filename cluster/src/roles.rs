@@ -20,8 +20,8 @@ use tonic::transport::Channel;
 use crate::config;
 use crate::http;
 use crate::identity::{
-    Expect, Founding, Identity, NodeCard, Role, Subject, client_tls, dirs, endpoint, found_cluster,
-    server_tls,
+    Authority, Expect, Founding, Identity, NodeCard, Role, Subject, client_tls, dirs, endpoint,
+    found_cluster, server_tls,
 };
 use crate::shutdown::Shutdown;
 
@@ -54,15 +54,19 @@ pub async fn up(config: config::Up, shutdown: Shutdown) -> anyhow::Result<()> {
     let executor_dir = config.data_dir.join("executor");
     let address = config.listen.to_string();
     if !NodeCard::exists(&node_dir) {
-        let founded = found_cluster(&Founding {
+        found_cluster(&Founding {
             data_dir: &node_dir,
             name: "local",
             owner: "local",
             address: &address,
         })?;
-        let subject = Subject::new("local", "local", Role::Executor)?;
-        founded.authority.issue(&subject)?.store(&dirs::identity(&executor_dir))?;
         eprintln!("a new cluster lives in {node_dir}");
+    }
+    // Apart from the founding, which a kill may have cut off from this.
+    let own = dirs::identity(&executor_dir);
+    if !Identity::exists(&own) {
+        let subject = Subject::new("local", "local", Role::Executor)?;
+        Authority::load(&dirs::authority(&node_dir))?.issue(&subject)?.store(&own)?;
     }
     eprintln!("use it with: export HESPER_CONFIG={}/client.toml", dirs::client(&node_dir));
     let node_overrides = [

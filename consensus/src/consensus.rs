@@ -217,6 +217,14 @@ impl Consensus {
         members::change(&self.node, Change::AddLearner(learner)).await
     }
 
+    /// Makes a learner a voter, once it has caught up; all other voters stay.
+    ///
+    /// # Errors
+    /// See `MembershipError`.
+    pub async fn add_voter(&self, id: NodeId) -> Result<(), MembershipError> {
+        members::change(&self.node, Change::AddVoter(id)).await
+    }
+
     /// Makes exactly these members the voters, once they have caught up; former voters stay learners.
     ///
     /// # Errors

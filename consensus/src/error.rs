@@ -72,7 +72,7 @@ pub enum ProposeError {
     #[error("the session is unknown or expired, the request was not executed; open a new session")]
     SessionExpired,
     #[error(
-        "the sequence number is older than what the session remembers, the request was not executed; use a higher one"
+        "the sequence number is older than what the session remembers, the request was not executed now; look at the state, or use a higher one"
     )]
     SequenceTooOld,
     #[error(

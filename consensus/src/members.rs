@@ -120,6 +120,13 @@ pub async fn change_as_leader(node: &Node, request: pb::MembershipRequest) -> Ou
             }
             outcome_of(node.raft.change_membership(voters, true).await)
         }
+        Some(Change::AddVoter(id)) => {
+            if let Err(error) = wait_for_voters(node, &BTreeSet::from([id])).await {
+                return Outcome::Refused(error.to_string());
+            }
+            let change = ChangeMembers::AddVoterIds(BTreeSet::from([id]));
+            outcome_of(node.raft.change_membership(change, true).await)
+        }
         Some(Change::RemoveNode(id)) => {
             let server = node.server_metrics();
             let is_voter =

@@ -131,7 +131,10 @@ impl Node {
                 None => ProposeError::NoLeader,
             };
             if let Some(reason) = self.stop.reason() {
-                return Err(ProposeError::Stopped { reason: reason.to_string() });
+                return Err(match unknown {
+                    Some(reason) => ProposeError::Unknown { reason },
+                    None => ProposeError::Stopped { reason: reason.to_string() },
+                });
             }
             let leader = match hint.take() {
                 Some(leader) => leader,
@@ -161,7 +164,18 @@ impl Node {
                     unknown = Some(reason);
                     self.pause(end).await;
                 }
-                Ok(outcome) => return settle(outcome, self.proposer.command_bytes_max()),
+                Ok(outcome) => {
+                    let is_answer = matches!(
+                        outcome,
+                        Outcome::Item(ItemOutcome::Applied { .. } | ItemOutcome::ReplyNotKept)
+                    );
+                    let settled = settle(outcome, self.proposer.command_bytes_max());
+                    // A refusal of the repetition says nothing about the attempt before it.
+                    return match unknown {
+                        Some(reason) if !is_answer => Err(ProposeError::Unknown { reason }),
+                        _ => settled,
+                    };
+                }
             }
         }
     }

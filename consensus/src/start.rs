@@ -59,6 +59,14 @@ pub async fn open_stores(
         let wal = Wal::open(Arc::new(device), options, on_failure)?;
         let (snapshots, db) = SnapshotStore::open(&config.data_dir)?;
         let state = State::open(db, factory, stop, config.checkpoint_entries)?;
+        if wal.vote().is_none() && state.applied_index.borrow().is_some() {
+            return Err(StartError::Log(crate::wal::WalError::Damaged {
+                file: log_path.display().to_string(),
+                offset: 0,
+                reason: "the state is there but the log and its vote are gone; remove this node \
+                         from the cluster and join it anew",
+            }));
+        }
         Ok((wal, Arc::new(snapshots), Arc::new(state)))
     });
     opened.await.map_err(|error| StartError::Raft(error.to_string()))?

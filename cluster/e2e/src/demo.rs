@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use hesper_e2e::{Cluster, wait_until};
 use hesper_protos::job::Task;
 
@@ -45,10 +45,10 @@ impl Story {
 
 async fn demo() -> anyhow::Result<()> {
     let story = Story(Instant::now());
-    let file = piece_file(&story)?;
     make_parameters(&story)?;
 
     let mut cluster = Cluster::start(3).await?;
+    let file = piece_file(&story, &cluster.dir)?;
     cluster.add_executor("e1", &["--cores", "2"]).await?;
     cluster.add_executor("e2", &["--cores", "2"]).await?;
     story.tell("3 nodes and 2 executors are up");
@@ -130,20 +130,20 @@ async fn demo() -> anyhow::Result<()> {
 }
 
 /// The file to seal; what a 2 KiB sector cannot take is left off, and said so.
-fn piece_file(story: &Story) -> anyhow::Result<Utf8PathBuf> {
+fn piece_file(story: &Story, scratch: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let path = std::env::var("DEMO_FILE").unwrap_or_else(|_| "README.md".to_owned());
     let bytes = std::fs::read(&path).with_context(|| format!("could not read `{path}`"))?;
     ensure!(!bytes.is_empty(), "`{path}` is empty; name a file with bytes in it");
     if bytes.len() <= PIECE_BYTES_MAX {
         return Ok(Utf8PathBuf::from(path));
     }
-    let part = std::env::temp_dir().join(format!("hesper-demo-{}", std::process::id()));
+    let part = scratch.join("piece");
     std::fs::write(&part, &bytes[..PIECE_BYTES_MAX])?;
     story.tell(&format!(
         "`{path}` has {} bytes; a 2 KiB sector takes the first {PIECE_BYTES_MAX} of them",
         bytes.len()
     ));
-    Ok(Utf8PathBuf::try_from(part)?)
+    Ok(part)
 }
 
 /// Makes the development parameters that are not there yet.

@@ -42,11 +42,11 @@ async fn c2_is_run_again_when_its_executor_dies_and_the_sector_verifies() -> any
         .position(|executor| executor.name == first.executor)
         .expect("the executor is one of ours");
     cluster.kill_executor(dying);
+    // The machine comes back: only it holds what C2 reads.
+    cluster.start_executor(dying)?;
     let second = cluster.wait_task(job, "c2", &["succeeded"], C2_PATIENCE).await?;
     assert_eq!(second.attempt, 2);
     assert_ne!(second.token, first.token);
-    // What the dead machine held is needed for the rest.
-    cluster.start_executor(dying)?;
     cluster.wait_task(job, "finalize", &["succeeded"], STAGE_PATIENCE).await?;
     cluster.run(&["sector", "verify", "--miner", "t01000", "--sector", &sector])?;
     for task in cluster.tasks(job).await? {

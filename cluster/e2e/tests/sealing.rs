@@ -158,3 +158,45 @@ async fn an_altered_file_is_found_before_it_is_used() -> anyhow::Result<()> {
     cluster.run(&["job", "submit", "--wait", "--", "true"])?;
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_move_to_another_executor_and_are_counted() -> anyhow::Result<()> {
+    let mut cluster = Cluster::start(1).await?;
+    cluster.add_executor("e1", &["--cores", "2"]).await?;
+    cluster.add_executor("e2", &["--cores", "2"]).await?;
+    let file = piece(&cluster, 1_200)?;
+    let seal = |stop: &'static str, sector: Option<String>| {
+        let mut arguments = vec![
+            "--output",
+            "json",
+            "sector",
+            "seal",
+            "--miner",
+            "t01000",
+            "--proof",
+            "2KiB",
+            "--file",
+            file.as_str(),
+            "--stop-after",
+            stop,
+            "--wait",
+        ];
+        let number = sector.unwrap_or_default();
+        if !number.is_empty() {
+            arguments.extend(["--sector", number.as_str()]);
+        }
+        let text = cluster.run(&arguments)?;
+        anyhow::Ok(serde_json::from_str::<serde_json::Value>(&text)?)
+    };
+    let first = seal("pc1", None)?;
+    let tasks = cluster.tasks(first["job"].as_u64().unwrap_or(0)).await?;
+    let holder = stage(&tasks, "pc1").executor.clone();
+    cluster.run(&["executor", "cordon", &holder, "--reason", "test"])?;
+    let second = seal("pc2", Some(first["sector"].to_string()))?;
+    let tasks = cluster.tasks(second["job"].as_u64().unwrap_or(0)).await?;
+    let pc2 = stage(&tasks, "pc2");
+    assert_ne!(pc2.executor, holder);
+    // At least data, tree D and both layers.
+    assert!(pc2.bytes_fetched >= 2048 * 4, "{pc2:?}");
+    Ok(())
+}

@@ -5,8 +5,6 @@
 //!   replicated command before a certificate is signed.
 //! - The secret of a token is shown once and never stored: the cluster keeps its hash.
 
-use std::collections::BTreeSet;
-
 use hesper_protos::cluster::cluster_server::Cluster;
 use hesper_protos::cluster::enrolment_server::Enrolment;
 use hesper_protos::cluster::{
@@ -63,6 +61,9 @@ impl Cluster for Service {
             seconds => seconds.min(TOKEN_SECONDS_MAX),
         };
         let owner = if request.owner.is_empty() { caller.owner.clone() } else { request.owner };
+        // Found now, not when the token is spent.
+        Subject::new("name", &owner, role)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let nodes = self.0.consensus.members().into_iter().map(|member| member.address).collect();
         let expires = super::leader::unix_millis().saturating_add(seconds.saturating_mul(1_000));
         let mut secret = [0; 16];
@@ -79,7 +80,9 @@ impl Cluster for Service {
             name: request.name,
             valid_ms: seconds * 1_000,
         };
-        match self.0.propose_enrolment(&principal(&caller), request.id, command).await? {
+        // Not under the request's id: a repetition has made another secret, and must not be answered
+        // with the first one's reply. An orphan expires.
+        match self.0.propose_enrolment(&principal(&caller), None, command).await? {
             Reply::TokenCreated { expires_at_ms } => {
                 token.expires_at_ms = expires_at_ms;
                 let token = token.encode().map_err(|error| Status::internal(error.to_string()))?;
@@ -97,9 +100,7 @@ impl Cluster for Service {
         let AddNodeRequest { node_id, address } = request.into_inner();
         let consensus = &self.0.consensus;
         consensus.add_learner(node_id, &address).await.map_err(membership_status)?;
-        let mut voters = voters(&self.0);
-        voters.insert(node_id);
-        consensus.change_voters(voters).await.map_err(membership_status)?;
+        consensus.add_voter(node_id).await.map_err(membership_status)?;
         Ok(Response::new(AddNodeReply {}))
     }
 
@@ -181,15 +182,6 @@ impl Cluster for Service {
 
 fn membership_status(error: hesper_consensus::MembershipError) -> Status {
     Status::unavailable(error.to_string())
-}
-
-fn voters(node: &Node) -> BTreeSet<u64> {
-    node.consensus
-        .members()
-        .into_iter()
-        .filter(|member| member.is_voter)
-        .map(|member| member.id)
-        .collect()
 }
 
 fn status(node: &Node) -> StatusReply {

@@ -20,13 +20,13 @@ use tonic::Status;
 use crate::identity::Peer;
 
 /// Reports of one proposal.
-pub const REPORTS_MAX: usize = 2_048;
+pub const REPORTS_MAX: usize = 512;
 /// The longest piece of text that comes in with a job: a script in an argument.
 const ARGUMENT_BYTES_MAX: usize = 64 * 1024;
 /// All text of a job together.
 const JOB_BYTES_MAX: usize = 256 * 1024;
 /// Text of a report that is kept.
-const MESSAGE_BYTES_MAX: usize = 4 * 1024;
+const MESSAGE_BYTES_MAX: usize = 1024;
 
 fn invalid(field: &str, problem: impl std::fmt::Display) -> Status {
     Status::invalid_argument(format!("`{field}` {problem}"))

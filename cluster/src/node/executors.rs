@@ -199,6 +199,8 @@ fn open(
                     Some(Err(_)) | None => break,
                 },
                 _ = heartbeat.tick() => {
+                    // Opened while this node stepped down: the executor belongs to another leader.
+                    if node.leading() != Some(token) { break }
                     let beat = node_message::Message::Heartbeat(Heartbeat { sequence: 0 });
                     if to_wire.try_send(Ok(NodeMessage { message: Some(beat) })).is_err()
                         && to_wire.is_closed() { break }

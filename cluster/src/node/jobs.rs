@@ -527,14 +527,20 @@ async fn send_task_log(
     let mut read_token = None;
     loop {
         let Some((executor, token, may_grow)) = output_of(node, task) else {
-            if !request.follow {
+            let is_waiting = node.read(|machine| {
+                machine.scheduler.task(task).is_some_and(|view| view.status != TaskStatus::Ended)
+            });
+            if !request.follow || !is_waiting {
                 return Err(Status::failed_precondition(format!(
                     "task {task} has not run yet, so there is no output; `hesper job explain {}` \
                      says why",
                     task.job
                 )));
             }
-            tokio::time::sleep(FOLLOW_EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(FOLLOW_EVERY) => {}
+                () = sender.closed() => return Ok(()),
+            }
             continue;
         };
         // A new attempt begins its output anew.

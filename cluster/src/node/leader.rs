@@ -6,9 +6,9 @@
 //!   can never follow the acknowledgement of its own result.
 //! - When leadership ends, every stream is closed and all proposals of this term fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hesper_consensus::{LeadershipToken, Published};
 use hesper_protos::executor::{Collect, StartBatch, node_message::Message};
@@ -21,6 +21,8 @@ use super::machine::Events;
 use super::{Node, Shared};
 use crate::shutdown::{self, Shutdown};
 
+/// Leases of one message: an order holds at most 512 KiB, a stream takes 16 MiB.
+const LEASES_OF_MESSAGE: usize = 16;
 /// How often silence is looked for.
 const SILENCE_CHECK: Duration = Duration::from_millis(500);
 
@@ -128,7 +130,9 @@ fn deliver_events(node: &Node, published: &Published) {
         }
     }
     for (executor, leases) in granted {
-        send_leases(node, executor, &leases);
+        for part in leases.chunks(LEASES_OF_MESSAGE) {
+            send_leases(node, executor, part);
+        }
     }
     if is_work_ready {
         node.planner.notify_one();
@@ -153,7 +157,7 @@ fn send_leases(node: &Node, executor: ExecutorId, leases: &[LeaseId]) {
 pub fn retell(node: &Node, executor: ExecutorId) {
     let leases = node.read(|machine| machine.scheduler.leases_of(executor));
     // In parts, so that no message grows beyond what a stream takes.
-    for part in leases.chunks(256) {
+    for part in leases.chunks(LEASES_OF_MESSAGE) {
         send_leases(node, executor, part);
     }
     for order in node.read(|machine| machine.scheduler.cancel_orders(executor)) {
@@ -196,8 +200,19 @@ async fn plan(node: &Node, token: LeadershipToken) {
 /// Reports executors that fell silent or whose streams broke.
 async fn watch_silence(node: &Node, token: LeadershipToken) {
     let mut every = tokio::time::interval(SILENCE_CHECK);
+    let mut alone_since: BTreeMap<(ExecutorId, u64), Instant> = BTreeMap::new();
     loop {
         every.tick().await;
+        // Executors that the state holds for connected and that have no stream: it broke where nobody
+        // could record that.
+        let alone = without_stream(node);
+        alone_since.retain(|executor, _| alone.contains(executor));
+        for executor in alone {
+            let since = *alone_since.entry(executor).or_insert_with(Instant::now);
+            if since.elapsed() > node.settings.executor_silence {
+                disconnected(node, token, executor.0.0, executor.1).await;
+            }
+        }
         for (executor, stream, incarnation) in node.sessions.silent(node.settings.executor_silence)
         {
             tracing::warn!(executor_id = executor, "executor fell silent");
@@ -217,6 +232,22 @@ async fn watch_silence(node: &Node, token: LeadershipToken) {
             }
         }
     }
+}
+
+fn without_stream(node: &Node) -> Vec<(ExecutorId, u64)> {
+    // Streams first: whoever holds both locks takes them in this order.
+    let streams: BTreeSet<u64> = node.sessions.connected().into_iter().map(|(id, _)| id).collect();
+    node.read(|machine| {
+        machine
+            .scheduler
+            .executors()
+            .filter(|(id, row)| {
+                matches!(row.liveness, scheduler::Liveness::Connected { awaiting: None })
+                    && !streams.contains(&id.0)
+            })
+            .map(|(id, row)| (id, row.incarnation))
+            .collect()
+    })
 }
 
 /// Records that the stream of this incarnation ended.

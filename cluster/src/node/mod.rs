@@ -25,6 +25,7 @@ use hesper_consensus::{Consensus, LeadershipToken, LogIndex, ProposeError, ReadE
 use hesper_protos::job::RequestId;
 use hesper_scheduler as scheduler;
 use hesper_scheduler::{Principal, Rejected};
+use parking_lot::Mutex;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -48,6 +49,8 @@ pub struct Node {
     settings: Settings,
     identity: Identity,
     authority: Authority,
+    /// The channel to the last leader that requests were passed on to.
+    leader_link: Mutex<Option<(String, Channel)>>,
 }
 
 /// The part of the configuration that services look at.
@@ -162,7 +165,17 @@ impl Node {
         let leadership = self.consensus.leadership().borrow().clone();
         match leadership.leader {
             Some((id, _)) if id == self.settings.node_id => Ok(None),
-            Some((_, address)) => connect(&self.identity, &address).map(Some),
+            Some((_, address)) => {
+                let mut link = self.leader_link.lock();
+                if let Some((known, channel)) = &*link
+                    && *known == address
+                {
+                    return Ok(Some(channel.clone()));
+                }
+                let channel = connect(&self.identity, &address)?;
+                *link = Some((address, channel.clone()));
+                Ok(Some(channel))
+            }
             None => Err(Status::unavailable("the cluster has no leader at the moment; try again")),
         }
     }

@@ -78,6 +78,7 @@ pub async fn run(config: config::Node, stop: Shutdown) -> anyhow::Result<()> {
         },
         identity,
         authority,
+        leader_link: parking_lot::Mutex::default(),
     });
     let (end, ended) = tokio::sync::watch::channel(false);
     let server = tokio::spawn(serve(Arc::clone(&node), listener, ended.clone()));

@@ -17,6 +17,9 @@ impl FileDevice {
     /// Opens `directory`, making it when it does not exist.
     pub fn open(directory: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(directory)?;
+        if let Some(parent) = directory.parent() {
+            File::open(parent)?.sync_all()?;
+        }
         Ok(Self { directory: directory.to_path_buf() })
     }
 }

@@ -191,7 +191,12 @@ impl State {
     }
 
     /// Replaces the state by that of the database at `db`, whose rows are checked against its hash.
-    pub fn replace(&self, db: StateDb) -> Result<(), ApplyError> {
+    /// `commit` makes the replacement durable; the old state is removed only after it.
+    pub fn replace(
+        &self,
+        db: StateDb,
+        commit: impl FnOnce() -> Result<(), ApplyError>,
+    ) -> Result<(), ApplyError> {
         let recorded = db.applied()?.hash;
         let found = db.hash_rows()?;
         if found != recorded {
@@ -201,6 +206,7 @@ impl State {
         }
         let fresh = Live::load(Arc::new(db), self.factory.as_ref())?;
         let last = fresh.applied.last.map(|id| id.index);
+        commit()?;
         let old = std::mem::replace(&mut *self.live.write(), fresh);
         old.db.retire();
         drop(old);

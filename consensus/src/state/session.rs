@@ -203,7 +203,7 @@ impl Sessions {
         session.replies.insert(sequence, kept);
         let newest = session.replies.keys().next_back().copied().unwrap_or(0);
         while let Some(oldest) = session.replies.first_entry() {
-            if oldest.key().saturating_add(WINDOW) > newest {
+            if newest - oldest.key() < WINDOW {
                 break;
             }
             let (sequence, gone) = oldest.remove_entry();

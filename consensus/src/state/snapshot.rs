@@ -245,16 +245,17 @@ impl SnapshotStore {
         } else {
             copy_dir(from.path(), &partial, false)?;
         }
-        let snapshot = self.finish(&partial, path)?;
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         let live = self.state_path(generation);
-        copy_dir(snapshot.path(), &live, true)?;
+        copy_dir(&partial, &live, true)?;
         sync_files(&live)?;
         sync_dir(&self.root.join("state"))?;
         let db = StateDb::open(&live)?;
-        // Replaced in memory before the pointer moves: if the rows are not good the old state stays.
-        state.replace(db)?;
-        self.point_to(generation)
+        // Named only after its rows were found good: a bad one must not be met again at the next start.
+        state.replace(db, || {
+            self.finish(&partial, path)?;
+            self.point_to(generation)
+        })
     }
 }
 

@@ -194,6 +194,16 @@ impl Recovered {
                 }
             }
         }
+        // What was read may be in the page cache alone: written by a process that died before its
+        // sync, or left clean there by a sync that failed. It counts as durable from here on.
+        if limit.is_none() {
+            segment
+                .file
+                .write_at(0, segment.bytes.get(..at).unwrap_or(&[]))
+                .and_then(|()| segment.file.sync_data())
+                .and_then(|()| device.sync_dir())
+                .map_err(|e| WalError::io("sync", device, &segment.name, e))?;
+        }
         self.end = at as u64;
         self.segments.push_back(Segment {
             sequence: segment.sequence,
@@ -285,6 +295,15 @@ impl Recovered {
                 0,
                 "entries between the purged ones and the first present one are missing",
             ));
+        }
+        // A commit index may have become durable before the entries that it speaks of.
+        let last = self.slots.back().map(|slot| {
+            let index = expected + self.slots.len() as u64 - 1;
+            log_id_from_pb(&pb::LogId { term: slot.term, index })
+        });
+        let last = last.or(self.purged);
+        if self.committed > last {
+            self.committed = last;
         }
         Ok(())
     }

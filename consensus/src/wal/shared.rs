@@ -66,8 +66,10 @@ impl Shared {
             }
             operations.extend(state.queue.pop_front());
         }
-        let committed =
-            (state.committed != state.committed_written).then_some(state.committed).flatten();
+        // Not ahead of entries that still wait here: a crash would leave a commit index without them.
+        let committed = (state.queue.is_empty() && state.committed != state.committed_written)
+            .then_some(state.committed)
+            .flatten();
         if committed.is_some() {
             state.committed_written = committed;
         }

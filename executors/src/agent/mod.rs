@@ -258,6 +258,7 @@ impl Agent {
         tasks: JoinSet<()>,
     ) -> Agent {
         let paths_told = context.storage.report();
+        let recent = ended_in(&outbox);
         Agent {
             context,
             outbox,
@@ -269,7 +270,7 @@ impl Agent {
             supervisor_boot_id: String::new(),
             notes: Vec::new(),
             attempts: HashMap::new(),
-            recent: Recent::default(),
+            recent,
             session: None,
             dialer: None,
             sessions: 0,
@@ -476,4 +477,21 @@ impl Agent {
 
 fn message(message: executor_message::Message) -> wire::ExecutorMessage {
     wire::ExecutorMessage { message: Some(message) }
+}
+
+/// Attempts whose end waits in the outbox: a node that has not read it yet may order them again.
+fn ended_in(outbox: &Outbox) -> Recent {
+    let mut recent = Recent::default();
+    for pending in outbox.pending() {
+        match &pending.report {
+            Some(report::Report::Finished(finished)) => {
+                recent.insert(finished.token);
+            }
+            Some(report::Report::Gone(gone)) => {
+                recent.insert(gone.token);
+            }
+            Some(report::Report::Started(_) | report::Report::Path(_)) | None => {}
+        }
+    }
+    recent
 }

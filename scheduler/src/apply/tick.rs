@@ -5,7 +5,8 @@
 
 use crate::event::Event;
 use crate::model::{
-    EndedTaskRow, ExecutorId, JobId, Liveness, OldJobRow, StopCause, TaskId, UnixMillis,
+    EndedTaskRow, ExecutorId, JobId, JobKind, Liveness, OldJobRow, SpecRow, StopCause, TaskId,
+    UnixMillis, Work,
 };
 use crate::state::State;
 use crate::table::{Row, TableId};
@@ -98,7 +99,7 @@ impl State {
             let end = old.job.next.min(self.meta.prune_position.saturating_add(budget));
             for position in self.meta.prune_position..end {
                 if let Some(index) = old.spec.index_at(position) {
-                    delete_ended(TaskId::new(id, index), run);
+                    delete_ended(TaskId::new(id, index), owns_output(&old.spec), run);
                 }
             }
             budget -= (end - self.meta.prune_position).min(budget);
@@ -114,12 +115,23 @@ impl State {
     }
 }
 
-/// Deletes a task's archive row and lets its executor delete its output.
-fn delete_ended(task: TaskId, run: &mut Run<'_>) {
+/// Whether the output of a job's tasks is the job's. What sealing and unsealing leave is the sector's
+/// and outlives the history of the job that made it.
+fn owns_output(spec: &SpecRow) -> bool {
+    match &spec.work {
+        Work::Command(_) => true,
+        Work::Stages(stages) => !matches!(stages.kind, JobKind::Seal | JobKind::Unseal),
+    }
+}
+
+/// Deletes a task's archive row and, if its output is the job's, lets its executor delete that.
+fn delete_ended(task: TaskId, owns_output: bool, run: &mut Run<'_>) {
     let key = task.key();
     let bytes = run.store.get(TableId::ENDED_TASKS, &key);
     let row = bytes.and_then(|bytes| EndedTaskRow::from_row(&bytes).ok());
-    if let Some((token, executor)) = row.and_then(|row| row.token.zip(row.executor)) {
+    if let Some((token, executor)) = row.and_then(|row| row.token.zip(row.executor))
+        && owns_output
+    {
         run.events.push(Event::Collect { executor, tokens: vec![token] });
     }
     run.store.delete(TableId::ENDED_TASKS, &key);
