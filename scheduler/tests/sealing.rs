@@ -326,3 +326,37 @@ fn large_sectors_have_their_demands_and_are_admitted_by_them() {
     can never run it: it needs 137440002048 disc bytes and there are 106300440576 in all
     ");
 }
+
+#[test]
+fn sealed_files_outlive_the_history_of_their_job() {
+    let mut m = Machine::new();
+    let executor = m.executor("e1", 4);
+    let sector = sealed(&mut m, executor);
+    m.configure(ConfigurationChange {
+        ended_jobs_in_memory: Some(1),
+        history_jobs_max: Some(1),
+        ..Default::default()
+    });
+    for _ in 0..4 {
+        m.submit(command("a"));
+        let (_, token) = m.run_one();
+        m.finish(executor, token, Exit::success());
+    }
+    for _ in 0..4 {
+        m.wait(1_000);
+    }
+    assert!(m.state.history_floor() > JobId(1), "the job that sealed it is out of the history");
+    let row = m.state.sector(sector).expect("the sector").clone();
+    let kept: Vec<AttemptToken> = row
+        .manifests
+        .values()
+        .filter(|manifest| !manifest.collected)
+        .map(|manifest| manifest.token)
+        .collect();
+    assert!(!kept.is_empty());
+    for event in m.events() {
+        if let Event::Collect { tokens, .. } = event {
+            assert!(tokens.iter().all(|token| !kept.contains(token)), "{tokens:?} of {kept:?}");
+        }
+    }
+}

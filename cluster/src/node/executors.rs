@@ -71,7 +71,9 @@ impl Executors for Service {
             Ok(executor) => executor,
             Err(answer) => return Ok(Response::new(only(answer))),
         };
-        Ok(Response::new(open(node, token, executor, instance, incarnation, incoming)))
+        let key = node.transfer_key(&peer.owner)?;
+        let session = Session { token, executor, instance, incarnation, key };
+        Ok(Response::new(open(node, session, incoming)))
     }
 }
 
@@ -147,26 +149,29 @@ fn only(message: node_message::Message) -> Outgoing {
     ReceiverStream::new(receiver)
 }
 
-/// Welcomes the executor, tells it what the state says, and serves the stream until it ends.
-fn open(
-    node: Shared,
+/// A registered executor whose stream is about to be served.
+struct Session {
     token: LeadershipToken,
     executor: ExecutorId,
     instance: String,
     incarnation: u64,
-    mut incoming: Streaming<ExecutorMessage>,
-) -> Outgoing {
+    /// Its owner's key of transfers.
+    key: [u8; 32],
+}
+
+/// Welcomes the executor, tells it what the state says, and serves the stream until it ends.
+fn open(node: Shared, session: Session, mut incoming: Streaming<ExecutorMessage>) -> Outgoing {
+    let Session { token, executor, instance, incarnation, key } = session;
     let (to_wire, on_wire) = mpsc::channel(64);
     let (stream, mut outgoing) = node.sessions.open(executor.0, instance, incarnation);
-    let constants = node.read(|machine| machine.enrolment.constants().clone());
     node.sessions.send(
         executor.0,
         node_message::Message::Welcome(Welcome {
             executor_id: executor.0,
-            cluster_id: constants.cluster_id,
-            term: 0,
+            cluster_id: node.settings.cluster_id.clone(),
+            term: token.term,
             heartbeat_ms: HEARTBEAT_MS,
-            transfer_key: constants.transfer_key.into(),
+            transfer_key: key.to_vec().into(),
         }),
     );
     leader::retell(&node, executor);

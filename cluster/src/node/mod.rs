@@ -155,6 +155,15 @@ impl Node {
         })
     }
 
+    /// The key that the executors of one owner check transfers with. Derived, so that no owner's
+    /// machine can make rights for another owner's files.
+    fn transfer_key(&self, owner: &str) -> Result<[u8; 32], Status> {
+        let key = self.read(|machine| machine.enrolment.constants().transfer_key.clone());
+        let key = <[u8; 32]>::try_from(key.as_slice())
+            .map_err(|_| Status::unavailable("the cluster has not been founded yet; try again"))?;
+        Ok(*blake3::keyed_hash(&key, owner.as_bytes()).as_bytes())
+    }
+
     /// The token of this node's leadership, while it is established.
     fn leading(&self) -> Option<LeadershipToken> {
         self.consensus.leadership().borrow().established

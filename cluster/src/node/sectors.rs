@@ -54,7 +54,7 @@ impl Sectors for Service {
         }
         self.node.barrier().await?;
         let (executor, name, address) = place(&self.node, &principal(&caller), request.length)?;
-        let right = self.right(0, &hash.hex())?;
+        let right = self.right(executor, 0, &hash.hex())?;
         Ok(Response::new(PlacePieceReply {
             executor_id: executor.0,
             executor: name,
@@ -129,7 +129,7 @@ impl Sectors for Service {
             .ok_or_else(|| {
                 Status::not_found(format!("task {task} of job {job} has left no file `{name}`"))
             })?;
-        let right = self.right(located.token.0, &located.name)?;
+        let right = self.right(located.executor, located.token.0, &located.name)?;
         Ok(Response::new(LocateReply {
             address: located.address,
             token: located.token.0,
@@ -222,11 +222,13 @@ impl Sectors for Service {
 }
 
 impl Service {
-    /// The right of a client to read or put one file.
-    fn right(&self, token: u64, path: &str) -> Result<Vec<u8>, Status> {
-        let key = self.node.read(|machine| machine.enrolment.constants().transfer_key.clone());
-        let key = <[u8; 32]>::try_from(key.as_slice())
-            .map_err(|_| Status::unavailable("the cluster has not been founded yet"))?;
+    /// The right of a client to read or put one file on one executor.
+    fn right(&self, executor: ExecutorId, token: u64, path: &str) -> Result<Vec<u8>, Status> {
+        let owner = self
+            .node
+            .read(|machine| machine.scheduler.executor(executor).map(|row| row.owner.clone()))
+            .ok_or_else(|| Status::unavailable("the executor is not known any more; try again"))?;
+        let key = self.node.transfer_key(&owner)?;
         Ok(capability(&key, token, path, CLIENT_READER).to_vec())
     }
 

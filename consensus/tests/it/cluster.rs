@@ -241,3 +241,31 @@ async fn a_caller_of_another_cluster_is_refused() {
     drop(client);
     node.stop().await;
 }
+
+/// Repeats a change that is refused because another one is under way.
+async fn insist<F: Future<Output = Result<(), hesper_consensus::MembershipError>>>(
+    change: impl Fn() -> F,
+) {
+    within(async {
+        while change().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_join_at_once_all_become_voters() {
+    let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
+    let first = crate::common::single(&dirs[0]).await;
+    let second = crate::common::joining(&dirs[1], 2).await;
+    let third = crate::common::joining(&dirs[2], 3).await;
+    let join = async |node: &crate::common::TestNode, id| {
+        let address = node.address.to_string();
+        insist(|| first.consensus.add_learner(id, &address)).await;
+        insist(|| first.consensus.add_voter(id)).await;
+    };
+    tokio::join!(join(&second, 2), join(&third, 3));
+    let voters = first.consensus.members().into_iter().filter(|member| member.is_voter).count();
+    assert_eq!(voters, 3);
+}

@@ -197,3 +197,31 @@ async fn on_a_full_disc_new_attempts_fail_and_running_ones_are_reported_when_the
     assert_eq!(kind(&ends[1]), Kind::NoSpace, "{}", text(&ends[1]));
     assert!(text(&ends[1]).contains(&small));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_ended_is_not_run_again_by_a_repeated_order() {
+    let mut node = Node::start().await;
+    let mut executor = Executor::new(&node);
+    executor.start();
+    let mut session = node.session().await;
+    let ran = executor.config.data_dir.join("ran");
+    let order = || vec![lease(1, vec![shell(1, &format!("echo once >> {ran}"))])];
+    session.start(order()).await;
+    let end = session.finished().await;
+    drop(session);
+    // Agent and supervisor are new; the end is known to the outbox alone.
+    executor.stop().await;
+    let dir = executor.config.data_dir.clone();
+    tokio::task::spawn_blocking(move || hesper_executor::supervisor::stop(&dir))
+        .await
+        .unwrap()
+        .unwrap();
+    executor.start();
+    let mut session = node.session().await;
+    session.start(order()).await;
+    assert_eq!(session.finished().await, end);
+    session.ack(end.0).await;
+    session.start(vec![lease(2, vec![shell(2, "true")])]).await;
+    assert_eq!(session.finished().await.1.token, 2);
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "once\n");
+}
