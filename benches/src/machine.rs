@@ -15,11 +15,7 @@ pub struct Setting {
 impl Setting {
     /// `fs` is the name of the file system under the data directories.
     pub fn now(fs: &str) -> Setting {
-        Setting {
-            machine: machine(fs),
-            load: load(),
-            commit: commit(Path::new(env!("CARGO_MANIFEST_DIR"))),
-        }
+        Setting { machine: machine(fs), load: load(), commit: commit(Path::new(".")) }
     }
 
     pub fn with_load_now(&self) -> Setting {

@@ -29,7 +29,7 @@ struct Options {
     #[arg(long)]
     list: bool,
     /// Where the rows are written; rows of other names that are there already stay
-    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results/latest.json"))]
+    #[arg(long, value_name = "FILE", default_value = "benches/results/latest.json")]
     out: PathBuf,
     /// Directory for data and logs; it has to lie on a disc
     #[arg(long, value_name = "DIR", default_value_os_t = default_dir())]
@@ -55,7 +55,7 @@ struct Options {
 }
 
 fn default_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench")
+    std::env::current_dir().unwrap_or_default().join("target/bench")
 }
 
 fn default_binary() -> PathBuf {

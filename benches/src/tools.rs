@@ -20,8 +20,8 @@ pub fn program(program: &str, package: &str) -> Result<PathBuf> {
     if let Some(path) = find(program) {
         return Ok(path);
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/packages");
-    let status = Command::new(&script)
+    let script = Path::new("scripts/packages");
+    let status = Command::new(script)
         .arg(package)
         .status()
         .with_context(|| format!("could not run `{}`", script.display()))?;
