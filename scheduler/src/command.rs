@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 
 use crate::model::{
-    Admission, ConfigurationChange, DependencyKind, ExecutorId, Inventory, JobId, JobSpec, Piece,
-    ProofType, Report, SectorId, Stage, StoragePath, TaskId,
+    Admission, ConfigurationChange, DependencyKind, ExecutorId, Inventory, JobId, JobSpec,
+    OwnerLimits, Piece, ProofType, Report, SectorId, Stage, StoragePath, TaskId,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -35,6 +35,8 @@ pub enum Command {
     Report(#[n(0)] ReportBatch),
     #[n(11)]
     Configure(#[n(0)] ConfigurationChange),
+    #[n(12)]
+    SetOwnerLimits(#[n(0)] SetOwnerLimits),
 }
 
 impl Command {
@@ -168,6 +170,15 @@ pub struct SetAdmission {
     pub admission: Admission,
     #[n(2)]
     pub reason: String,
+}
+
+/// Replaces the limits of one owner.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct SetOwnerLimits {
+    #[n(0)]
+    pub owner: String,
+    #[n(1)]
+    pub limits: OwnerLimits,
 }
 
 /// An assignment that the planner proposes; checked again when it is applied.

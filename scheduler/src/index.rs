@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{
-    AttemptToken, Demand, ExecutorId, JobId, JobRow, JobState, LeaseId, SpecRow, TaskId, TaskState,
-    UnixMillis, Usage, Work,
+    AttemptToken, Demand, ExecutorId, JobId, JobRow, JobState, LeaseId, OwnerUsage, SpecRow,
+    TaskId, TaskState, UnixMillis, Usage, Work,
 };
 use crate::sealing;
 use crate::state::State;
@@ -66,6 +66,8 @@ pub(crate) struct Index {
     pub ended: BTreeSet<(UnixMillis, JobId)>,
     /// Jobs in state `Stopping`.
     pub stopping: BTreeSet<JobId>,
+    /// What each owner holds.
+    pub owners: BTreeMap<String, OwnerUsage>,
     pub queued_tasks: u64,
     /// Tasks in state `Leased`, over all jobs.
     pub leased_tasks: u64,
@@ -82,6 +84,14 @@ impl Index {
                 index.usage.entry(executor).or_default().add(&row.holding);
                 index.executor_leases.insert((executor, lease));
             }
+            if let Some(owner) = &row.owner {
+                index.charge(owner, |used| used.add(&row.holding));
+            }
+        }
+        for (_, row) in state.sectors.iter() {
+            index.charge(&row.owner, |used| {
+                used.sector_bytes = used.sector_bytes.saturating_add(row.bytes());
+            });
         }
         for (&id, row) in state.jobs.iter() {
             match row.state {
@@ -138,6 +148,16 @@ impl Index {
             self.dependents.insert((dependency.job, id));
         }
         self.queued_tasks += u64::from(row.total);
+        self.charge(&row.owner, |used| used.jobs += 1);
+    }
+
+    /// Changes what an owner holds.
+    pub fn charge(&mut self, owner: &str, change: impl FnOnce(&mut OwnerUsage)) {
+        let mut used = self.owners.remove(owner).unwrap_or_default();
+        change(&mut used);
+        if !used.is_nothing() {
+            self.owners.insert(owner.to_owned(), used);
+        }
     }
 
     fn intern(&self, shape: Shape) -> Arc<Shape> {
@@ -269,7 +289,9 @@ impl Index {
     /// Takes the job out of everything that only jobs that have not ended have.
     pub fn end_job(&mut self, id: JobId, row: &JobRow, spec: &SpecRow) {
         self.requeue(id, row, spec);
-        self.jobs.remove(&id);
+        if self.jobs.remove(&id).is_some() {
+            self.charge(&row.owner, |used| used.jobs = used.jobs.saturating_sub(1));
+        }
         self.stopping.remove(&id);
         for dependency in &row.waiting_for {
             self.dependents.remove(&(dependency.job, id));

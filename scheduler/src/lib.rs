@@ -9,6 +9,7 @@
 //! - tokens, job ids and executor ids are strictly increasing and never reused;
 //! - resources are never over-granted; an attempt is charged until its process is known dead;
 //! - at most one attempt of a task is current, and only it, or an adopted result, ends the task;
+//! - what an owner's leases hold grows only within its quota, at any log index;
 //! - every pending task has a reason.
 //!
 //! Deliberately absent: clock, randomness, files, sockets, threads, logging, the wire.
@@ -30,7 +31,7 @@ mod view;
 
 pub use command::{
     Command, Edge, ExecutorDisconnected, Grant, NumberedReport, Prove, ProveKind, RegisterExecutor,
-    ReportBatch, SealSector, SetAdmission, SubmitGraph,
+    ReportBatch, SealSector, SetAdmission, SetOwnerLimits, SubmitGraph,
 };
 pub use event::Event;
 pub use model::{
@@ -38,9 +39,10 @@ pub use model::{
     ConfigurationChange, Demand, Dependency, DependencyKind, Digest, EndedTaskRow, ExecutorId,
     ExecutorRow, Exit, ExitKind, FileEntry, Finished, Gpu, Holding, Inventory, JobId, JobKind,
     JobRow, JobSpec, JobState, LeaseId, LeaseRow, Liveness, Manifest, MetaRow, MinerRow, OldJobRow,
-    Outcome, PastAttempt, PathRole, Piece, ProcessUsage, ProofType, Range, Report, SectorId,
-    SectorRow, Shortage, SpecRow, Stage, StageNode, StageWork, Started, StopCause, StoragePath,
-    SupersedeAfter, TaskId, TaskRow, TaskState, UnixMillis, Usage, Work, shortage,
+    Outcome, OwnerLimits, OwnerUsage, PastAttempt, PathRole, Piece, ProcessUsage, ProofType, Range,
+    Report, SectorId, SectorRow, Shortage, SpecRow, Stage, StageNode, StageWork, Started,
+    StopCause, StoragePath, SupersedeAfter, TaskId, TaskRow, TaskState, UnixMillis, Usage, Work,
+    shortage,
 };
 pub use planner::{Explanation, PlanBudget};
 pub use reply::{GrantRefusal, RefusedGrant, Rejected, Reply, Retry};

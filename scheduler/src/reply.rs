@@ -117,6 +117,26 @@ pub enum GrantRefusal {
     #[n(4)]
     #[error("the job already has as many tasks running as it allows")]
     Throttled,
+    #[n(5)]
+    #[error("quota of user {owner}: {used} of {max} {what} in use, the group needs {needed}")]
+    Quota {
+        #[n(0)]
+        owner: String,
+        #[n(1)]
+        what: String,
+        #[n(2)]
+        needed: u64,
+        #[n(3)]
+        used: u64,
+        #[n(4)]
+        max: u64,
+    },
+    #[n(6)]
+    #[error("user {owner} is disabled")]
+    OwnerHeld {
+        #[n(0)]
+        owner: String,
+    },
 }
 
 /// Why a command was not carried out. Nothing changed.
@@ -297,6 +317,31 @@ pub enum Rejected {
         #[n(2)]
         limit: u64,
     },
+    #[n(19)]
+    #[error(
+        "quota of user {owner}: {used} of {max} {what} in use, {adding} more do not fit; wait \
+         until some are free, or let an administrator raise it with `hesper auth quota set`"
+    )]
+    QuotaExceeded {
+        #[n(0)]
+        owner: String,
+        #[n(1)]
+        what: String,
+        #[n(2)]
+        used: u64,
+        #[n(3)]
+        max: u64,
+        #[n(4)]
+        adding: u64,
+    },
+    #[n(20)]
+    #[error(
+        "user {owner} is disabled; let an administrator enable it with `hesper auth user enable`"
+    )]
+    OwnerHeld {
+        #[n(0)]
+        owner: String,
+    },
 }
 
 /// What a caller should do about an error.
@@ -309,7 +354,7 @@ pub enum Retry {
 impl Rejected {
     pub fn retry(&self) -> Retry {
         match self {
-            Self::QueueFull { .. } => Retry::After { millis: 1_000 },
+            Self::QueueFull { .. } | Self::QuotaExceeded { .. } => Retry::After { millis: 1_000 },
             // The old session may just not have been noticed dead yet.
             Self::IdentityInUse { .. } => Retry::After { millis: 1_000 },
             Self::StaleIncarnation { .. } => Retry::After { millis: 100 },
@@ -328,7 +373,8 @@ impl Rejected {
             | Self::MinerOwned { .. }
             | Self::ExecutorOwned { .. }
             | Self::VerifyingKeyMismatch { .. }
-            | Self::TooLarge { .. } => Retry::GiveUp,
+            | Self::TooLarge { .. }
+            | Self::OwnerHeld { .. } => Retry::GiveUp,
         }
     }
 }

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use crate::index::Index;
 use crate::model::{
     AttemptRow, AttemptToken, ExecutorId, ExecutorRow, JobId, JobRow, LeaseId, LeaseRow, Manifest,
-    MetaRow, MinerRow, SectorId, SectorRow, SpecRow, TaskId, TaskRow, UnixMillis,
+    MetaRow, MinerRow, OwnerLimits, SectorId, SectorRow, SpecRow, TaskId, TaskRow, UnixMillis,
 };
 use crate::table::{LoadError, Row, Store, Table, TableId};
 
@@ -83,6 +83,8 @@ pub struct State {
     pub(crate) miners: Table<u64, MinerRow>,
     /// Manifests of proof tasks, while their job is in memory.
     pub(crate) outputs: Table<TaskId, Manifest>,
+    /// Owners that have limits.
+    pub(crate) owners: Table<String, OwnerLimits>,
     pub(crate) index: Index,
     buffer: Vec<u8>,
 }
@@ -106,6 +108,7 @@ impl PartialEq for State {
             && self.sectors == other.sectors
             && self.miners == other.miners
             && self.outputs == other.outputs
+            && self.owners == other.owners
             && self.index == other.index
     }
 }
@@ -125,6 +128,7 @@ impl State {
             sectors: Table::new(TableId::SECTORS),
             miners: Table::new(TableId::MINERS),
             outputs: Table::new(TableId::OUTPUTS),
+            owners: Table::new(TableId::OWNERS),
             index: Index::default(),
             buffer: Vec::new(),
         }
@@ -170,6 +174,7 @@ impl State {
             TableId::SECTORS => self.sectors.load(key, row),
             TableId::MINERS => self.miners.load(key, row),
             TableId::OUTPUTS => self.outputs.load(key, row),
+            TableId::OWNERS => self.owners.load(key, row),
             unknown => Err(LoadError::Key { table: unknown.0, key: key.to_vec() }),
         }
     }
@@ -192,6 +197,7 @@ impl State {
         self.sectors.flush(store, &mut buffer);
         self.miners.flush(store, &mut buffer);
         self.outputs.flush(store, &mut buffer);
+        self.owners.flush(store, &mut buffer);
         self.buffer = buffer;
     }
 }

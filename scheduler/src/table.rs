@@ -12,8 +12,8 @@ use minicbor::decode::Error as DecodeError;
 
 use crate::model::{
     AttemptRow, AttemptToken, EndedTaskRow, ExecutorId, ExecutorRow, JobId, JobRow, LeaseId,
-    LeaseRow, Manifest, MetaRow, MinerRow, OldJobRow, SectorId, SectorRow, SpecRow, TaskId,
-    TaskRow,
+    LeaseRow, Manifest, MetaRow, MinerRow, OldJobRow, OwnerLimits, SectorId, SectorRow, SpecRow,
+    TaskId, TaskRow,
 };
 
 /// Number of a table in the store.
@@ -35,9 +35,11 @@ impl TableId {
     pub const ENDED_TASKS: Self = Self(11);
     /// Archive: jobs that left memory, `OldJobRow` by `JobId`.
     pub const OLD_JOBS: Self = Self(12);
+    /// `OwnerLimits` by the owner's name; owners without a row have no limits.
+    pub const OWNERS: Self = Self(13);
 
     /// Tables that are loaded into memory, in loading order.
-    pub const LIVE: [Self; 10] = [
+    pub const LIVE: [Self; 11] = [
         Self::META,
         Self::JOBS,
         Self::SPECS,
@@ -48,6 +50,7 @@ impl TableId {
         Self::SECTORS,
         Self::MINERS,
         Self::OUTPUTS,
+        Self::OWNERS,
     ];
     /// Tables that exist only in the store.
     pub const ARCHIVE: [Self; 2] = [Self::ENDED_TASKS, Self::OLD_JOBS];
@@ -61,7 +64,7 @@ pub trait Store {
 }
 
 /// A key of a table: its bytes sort as the key does.
-pub trait Key: Ord + Copy {
+pub trait Key: Ord + Clone {
     fn with_bytes<R>(&self, use_bytes: impl FnOnce(&[u8]) -> R) -> R;
     fn from_bytes(bytes: &[u8]) -> Option<Self>;
 }
@@ -95,6 +98,16 @@ impl Key for u64 {
     }
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         Some(Self::from_be_bytes(bytes.try_into().ok()?))
+    }
+}
+
+/// An owner's name as a key.
+impl Key for String {
+    fn with_bytes<R>(&self, use_bytes: impl FnOnce(&[u8]) -> R) -> R {
+        use_bytes(self.as_bytes())
+    }
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Self::from_utf8(bytes.to_vec()).ok()
     }
 }
 
@@ -149,6 +162,7 @@ rows!(
     Manifest,
     EndedTaskRow,
     OldJobRow,
+    OwnerLimits,
 );
 
 impl Row for Arc<SpecRow> {
@@ -177,6 +191,14 @@ impl<K: Key, R: Row> Table<K, R> {
         self.rows.get(&key)
     }
 
+    /// As [`Self::get`], by a borrowed form of the key.
+    pub fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Option<&R>
+    where
+        K: std::borrow::Borrow<Q>,
+    {
+        self.rows.get(key)
+    }
+
     pub fn contains(&self, key: K) -> bool {
         self.rows.contains_key(&key)
     }
@@ -185,13 +207,13 @@ impl<K: Key, R: Row> Table<K, R> {
     pub fn get_mut(&mut self, key: K) -> Option<&mut R> {
         let row = self.rows.get_mut(&key)?;
         if self.dirty.last() != Some(&key) {
-            self.dirty.push(key);
+            self.dirty.push(key.clone());
         }
         Some(row)
     }
 
     pub fn insert(&mut self, key: K, row: R) {
-        self.dirty.push(key);
+        self.dirty.push(key.clone());
         self.rows.insert(key, row);
     }
 

@@ -167,6 +167,18 @@ fn commands(golden: &mut Golden) {
         ..ConfigurationChange::default()
     };
     golden.command("configure", &Command::Configure(change));
+    let set = SetOwnerLimits { owner: "ann".to_owned(), limits: owner_limits() };
+    golden.command("set_owner_limits", &Command::SetOwnerLimits(set));
+}
+
+fn owner_limits() -> OwnerLimits {
+    OwnerLimits {
+        jobs_max: Some(1),
+        cores_max: Some(2),
+        gpus_max: None,
+        storage_bytes_max: Some(4),
+        held: true,
+    }
 }
 
 fn replies(golden: &mut Golden) {
@@ -180,6 +192,20 @@ fn replies(golden: &mut Golden) {
     golden.reply("reported", &Reply::Reported { through: 9, stale: vec![AttemptToken(3)] });
     golden.reply("done", &Reply::Done);
     golden.reply("rejected", &Reply::Rejected(Rejected::UnknownJob { job: JobId(3) }));
+    let (owner, what) = ("ann".to_owned(), "cores".to_owned());
+    let refused = Rejected::QuotaExceeded { owner, what, used: 8, max: 9, adding: 2 };
+    golden.reply("rejected_quota", &Reply::Rejected(refused));
+    let refused = Rejected::OwnerHeld { owner: "ann".to_owned() };
+    golden.reply("rejected_held", &Reply::Rejected(refused));
+    let (owner, what) = ("ann".to_owned(), "gpus".to_owned());
+    let refused = vec![
+        RefusedGrant {
+            grant: 0,
+            reason: GrantRefusal::Quota { owner, what, needed: 1, used: 2, max: 3 },
+        },
+        RefusedGrant { grant: 1, reason: GrantRefusal::OwnerHeld { owner: "bob".to_owned() } },
+    ];
+    golden.reply("granted_none", &Reply::Granted { leases: Vec::new(), refused });
 }
 
 fn rows(golden: &mut Golden) {
@@ -210,6 +236,18 @@ fn rows(golden: &mut Golden) {
             first: AttemptToken(4),
             count: 2,
             open: 1,
+            owner: None,
+        },
+    );
+    golden.row(
+        "lease_of_owner",
+        &LeaseRow {
+            executors: vec![executor],
+            holding: Holding { cores: 1, gpus: vec![2], ..Holding::default() },
+            first: AttemptToken(4),
+            count: 2,
+            open: 1,
+            owner: Some("ann".to_owned()),
         },
     );
     for (name, state) in [
@@ -230,6 +268,7 @@ fn rows(golden: &mut Golden) {
         };
         golden.row(&format!("task_{name}"), &row);
     }
+    golden.row("owner", &owner_limits());
     golden.row("miner", &MinerRow { owner: "ann".to_owned(), last_sector: 4 });
     let (files, values) = stage_result(Stage::WinningPost);
     let executors = vec![executor];

@@ -44,7 +44,8 @@ impl State {
     }
 
     fn grant_one(&mut self, grant: &Grant, run: &mut Run<'_>) -> Result<LeaseId, GrantRefusal> {
-        let demand = self.check_group(&grant.tasks)?;
+        let (owner, demand) = self.check_group(&grant.tasks)?;
+        self.check_quota(&owner, &grant.tasks, &demand)?;
         let executor = grant.executor;
         let row = self
             .executors
@@ -68,10 +69,11 @@ impl State {
         let count = u32::try_from(grant.tasks.len()).unwrap_or(u32::MAX);
         self.index.usage.entry(executor).or_default().add(&holding);
         self.index.executor_leases.insert((executor, lease));
-        self.leases.insert(
-            lease,
-            LeaseRow { executors: vec![executor], holding, first, count, open: count },
-        );
+        self.index.charge(&owner, |used| used.add(&holding));
+        let executors = vec![executor];
+        let owner = Some(owner);
+        self.leases
+            .insert(lease, LeaseRow { executors, holding, first, count, open: count, owner });
         for &task in &grant.tasks {
             self.start_attempt(task, lease, executor, run);
         }
@@ -140,8 +142,8 @@ impl State {
         }
     }
 
-    /// Checks that a group may start together and answers what it needs.
-    fn check_group(&self, tasks: &[TaskId]) -> Result<Demand, GrantRefusal> {
+    /// Checks that a group may start together; answers whose it is and what it needs.
+    fn check_group(&self, tasks: &[TaskId]) -> Result<(String, Demand), GrantRefusal> {
         let max = self.meta.configuration.chain_max;
         let count = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
         let bad_group = || GrantRefusal::BadGroup { count, max };
@@ -154,7 +156,16 @@ impl State {
         if tasks.len() > 1 && tasks.iter().collect::<BTreeSet<_>>().len() != tasks.len() {
             return Err(bad_group());
         }
-        let spec = self.specs.get(head.job).ok_or(GrantRefusal::NotReady { task: head })?;
+        let (Some(spec), Some(job)) = (self.specs.get(head.job), self.jobs.get(head.job)) else {
+            return Err(GrantRefusal::NotReady { task: head });
+        };
+        // A lease is charged to one owner.
+        let is_of_owner =
+            |task: &TaskId| self.jobs.get(task.job).is_none_or(|other| other.owner == job.owner);
+        if !tasks.iter().all(is_of_owner) {
+            return Err(bad_group());
+        }
+        let owner = job.owner.clone();
         match &spec.work {
             // Chained: one after the other in one slot, so the demand counts once.
             Work::Command(_) => {
@@ -168,7 +179,7 @@ impl State {
                 for &task in tasks {
                     self.check_ready(task)?;
                 }
-                Ok(spec.demand.clone())
+                Ok((owner, spec.demand.clone()))
             }
             // In lockstep in one process: the demands add up.
             Work::Stages(_) => {
@@ -183,8 +194,34 @@ impl State {
                         node_of(stages, task.index).ok_or(GrantRefusal::NotReady { task })?;
                     demand = demand.plus(&sealing::demand_of(node.stage, stages.proof));
                 }
-                Ok(demand)
+                Ok((owner, demand))
             }
+        }
+    }
+
+    /// Proofs are charged too, but a limit does not stop them: a missed one costs more than any
+    /// limit saves.
+    fn check_quota(
+        &self,
+        owner: &str,
+        tasks: &[TaskId],
+        demand: &Demand,
+    ) -> Result<(), GrantRefusal> {
+        if self.is_held(owner) {
+            return Err(GrantRefusal::OwnerHeld { owner: owner.to_owned() });
+        }
+        if tasks.iter().all(|task| self.is_proof(task.job)) {
+            return Ok(());
+        }
+        match self.quota_short(owner, demand) {
+            None => Ok(()),
+            Some(short) => Err(GrantRefusal::Quota {
+                owner: owner.to_owned(),
+                what: short.what.to_owned(),
+                needed: short.needed,
+                used: short.used,
+                max: short.max,
+            }),
         }
     }
 
@@ -228,6 +265,9 @@ impl State {
         let Some(lease) = self.leases.remove(attempt.lease) else {
             return;
         };
+        if let Some(owner) = &lease.owner {
+            self.index.charge(owner, |used| used.remove(&lease.holding));
+        }
         for executor in lease.executors {
             self.index.executor_leases.remove(&(executor, attempt.lease));
             if let Some(used) = self.index.usage.get_mut(&executor) {

@@ -9,6 +9,7 @@ mod executor;
 mod finish;
 mod lease;
 mod outcome;
+mod owner;
 mod report;
 mod sector;
 mod submit;
@@ -181,6 +182,10 @@ impl State {
                 self.meta.configuration.change(change);
                 run.ready_work = true;
                 Ok(Reply::Done)
+            }
+            Command::SetOwnerLimits(set) => {
+                run.require(&[Role::Admin, Role::Node], "set the limits of an owner")?;
+                self.set_owner_limits(set, run)
             }
         }
     }

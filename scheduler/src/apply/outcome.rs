@@ -135,6 +135,7 @@ impl State {
                 let Some(sector) = self.sectors.get_mut(id) else {
                     return;
                 };
+                let bytes_before = sector.bytes();
                 sector.values.extend(manifest.values.clone());
                 let mut collect: Vec<Manifest> = Vec::new();
                 if node.stage == Stage::Finalize {
@@ -153,6 +154,11 @@ impl State {
                     sector.stage = Some(node.stage);
                 }
                 bound_values(&mut sector.values);
+                let (owner, bytes_after) = (sector.owner.clone(), sector.bytes());
+                self.index.charge(&owner, |used| {
+                    used.sector_bytes =
+                        used.sector_bytes.saturating_sub(bytes_before).saturating_add(bytes_after);
+                });
                 for old in collect {
                     for executor in old.executors {
                         let tokens = vec![old.token];

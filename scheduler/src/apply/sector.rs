@@ -46,7 +46,8 @@ impl State {
             let problem = "must be given on a network that is not for development";
             return Err(bad("ticket and seed", problem));
         }
-        self.check_queue(1, 7)?;
+        self.check_queue(1, 7, false, run)?;
+        self.check_storage(run)?;
         if let Some(miner) = self.miners.get(seal.miner)
             && !run.principal.may_touch(&miner.owner)
         {
@@ -150,7 +151,8 @@ impl State {
     pub(super) fn unseal(&mut self, id: SectorId, run: &mut Run<'_>) -> Result<Reply, Rejected> {
         let (row, _) = self.sealed(id, run, "unseal")?;
         let proof = row.proof;
-        self.check_queue(1, 1)?;
+        self.check_queue(1, 1, false, run)?;
+        self.check_storage(run)?;
         let stages = template::unseal(id, proof);
         let job = self.add_stage_job(format!("unseal {id}"), stages, 0, run);
         Ok(Reply::Submitted { job })
@@ -190,7 +192,7 @@ impl State {
                 (name, template::window(miner, proof, &held, randomness))
             }
         };
-        self.check_queue(1, u64::try_from(stages.nodes.len()).unwrap_or(u64::MAX))?;
+        self.check_queue(1, u64::try_from(stages.nodes.len()).unwrap_or(u64::MAX), true, run)?;
         let job = self.add_stage_job(name, stages, priority, run);
         Ok(Reply::Submitted { job })
     }

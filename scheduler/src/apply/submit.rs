@@ -30,7 +30,7 @@ impl State {
         run: &mut Run<'_>,
     ) -> Result<Reply, Rejected> {
         let total = check(&spec)?;
-        self.check_queue(1, u64::from(total))?;
+        self.check_queue(1, u64::from(total), false, run)?;
         let waiting = self.check_dependencies(&spec.after, run)?;
         let job = self.add_command_job(spec, total, waiting, run);
         Ok(Reply::Submitted { job })
@@ -54,7 +54,7 @@ impl State {
             waiting.push(self.check_dependencies(&spec.after, run)?);
         }
         let adding = u64::try_from(count).unwrap_or(u64::MAX);
-        self.check_queue(adding, totals.iter().copied().map(u64::from).sum())?;
+        self.check_queue(adding, totals.iter().copied().map(u64::from).sum(), false, run)?;
         check_acyclic(&graph)?;
 
         // Ids are given in the order of the list, so edges can be written before the jobs exist.
@@ -173,7 +173,14 @@ impl State {
         self.index.enter(task, state, None);
     }
 
-    pub(super) fn check_queue(&self, jobs: u64, tasks: u64) -> Result<(), Rejected> {
+    pub(super) fn check_queue(
+        &self,
+        jobs: u64,
+        tasks: u64,
+        proves: bool,
+        run: &Run<'_>,
+    ) -> Result<(), Rejected> {
+        self.check_owner(jobs, proves, run)?;
         let settings = &self.meta.configuration;
         let queued_jobs = u64::try_from(self.index.jobs.len()).unwrap_or(u64::MAX);
         for (what, queued, adding, limit) in [

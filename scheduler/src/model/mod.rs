@@ -2,6 +2,7 @@
 
 mod configuration;
 mod ids;
+mod owner;
 mod places;
 mod report;
 mod resources;
@@ -10,6 +11,8 @@ mod work;
 
 pub use configuration::{Configuration, ConfigurationChange, SupersedeAfter};
 pub use ids::{AttemptToken, Digest, ExecutorId, JobId, LeaseId, SectorId, TaskId, UnixMillis};
+pub use owner::{OwnerLimits, OwnerUsage};
+pub(crate) use owner::{QuotaShortage, quota_shortage};
 pub use places::{Admission, ExecutorRow, Liveness, Manifest, MinerRow, Piece, SectorRow};
 pub use report::{Exit, ExitKind, Finished, ProcessUsage, Report, Started};
 pub(crate) use resources::hold;

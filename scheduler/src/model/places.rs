@@ -150,6 +150,22 @@ pub struct SectorRow {
     pub created_at: UnixMillis,
 }
 
+impl SectorRow {
+    /// Bytes of the files that its current manifests name, on every executor that holds them.
+    pub fn bytes(&self) -> u64 {
+        self.manifests
+            .values()
+            .filter(|manifest| !manifest.collected)
+            .map(|manifest| {
+                let files =
+                    manifest.files.iter().fold(0u64, |sum, file| sum.saturating_add(file.length));
+                let copies = u64::try_from(manifest.executors.len()).unwrap_or(u64::MAX);
+                files.saturating_mul(copies)
+            })
+            .fold(0, u64::saturating_add)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub struct Piece {
     #[n(0)]

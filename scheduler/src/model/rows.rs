@@ -320,6 +320,9 @@ pub struct LeaseRow {
     /// Attempts not yet ended.
     #[n(4)]
     pub open: u32,
+    /// Whose quota it is charged to; absent in leases from before there were quotas.
+    #[n(5)]
+    pub owner: Option<String>,
 }
 
 /// The result of a task, in the archive: how its last attempt ended.

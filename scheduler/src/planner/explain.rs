@@ -1,7 +1,9 @@
 //! Why a task is not running: every pending task has an answer, from the planner's own decisions.
 
 use crate::index::Shape;
-use crate::model::{Demand, JobId, JobRow, JobState, SpecRow, TaskId, TaskState, Work};
+use crate::model::{
+    Demand, JobId, JobRow, JobState, QuotaShortage, SpecRow, TaskId, TaskState, Work,
+};
 use crate::reply::Rejected;
 use crate::sealing;
 use crate::state::State;
@@ -55,6 +57,9 @@ impl State {
                 sealing::shape_of(&job.owner, stages, task.index).ok_or(unknown)?
             }
         };
+        if let Some(reason) = self.reason_of_quota(task.job, &shape) {
+            return Ok(Explanation::plain(reason));
+        }
         Ok(self.reason_of_room(task, spec, &shape))
     }
 
@@ -140,6 +145,24 @@ impl State {
             .map(|node| node.stage.name())
             .collect();
         Some(format!("waits for {}", names.join(", ")))
+    }
+
+    /// Reasons that lie in the limits of its owner.
+    fn reason_of_quota(&self, job: JobId, shape: &Shape) -> Option<String> {
+        let owner = &shape.owner;
+        if self.is_held(owner) {
+            return Some(format!("user {owner} is disabled"));
+        }
+        if self.is_proof(job) {
+            return None;
+        }
+        let short = self.quota_short(owner, &shape.demand)?;
+        let QuotaShortage { what, needed, used, max } = short;
+        Some(if needed > max {
+            format!("quota of user {owner}: it needs {needed} {what}, more than the {max} allowed")
+        } else {
+            format!("quota of user {owner}: {used} of {max} {what} in use, it needs {needed}")
+        })
     }
 
     /// Reasons that lie with the executors.

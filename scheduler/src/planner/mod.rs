@@ -7,10 +7,12 @@
 //! Rules, in order: higher priority first, then older jobs; a retry avoids executors on which it
 //! failed; stages go where their bytes lie, waiting for that executor at most as long as the
 //! transfer would take; otherwise the emptiest executor; short tasks of one array are chained in
-//! one lease; a shape that has waited long gets an executor reserved.
+//! one lease; a shape that has waited long gets an executor reserved; nothing is planned beyond the
+//! quota of its owner, except proofs.
 
 mod explain;
 mod fit;
+mod quota;
 mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +24,7 @@ use crate::model::{JobRow, SpecRow, TaskId, UnixMillis, Work};
 use crate::state::State;
 
 use fit::{Choice, Rooms};
+use quota::Quotas;
 use wish::Wish;
 
 pub use explain::Explanation;
@@ -48,6 +51,7 @@ const CHAIN_BYTES_MAX: u64 = 512 << 10;
 /// What one pass decided.
 pub(crate) struct Pass<'a> {
     pub rooms: Rooms<'a>,
+    quotas: Quotas<'a>,
     pub grants: Vec<Grant>,
     tasks: usize,
     budget: PlanBudget,
@@ -68,6 +72,8 @@ enum Placed {
     Skipped,
     /// There is no room for the shape.
     Blocked,
+    /// Its owner may start nothing of this shape now; no room is kept for it.
+    Held,
 }
 
 impl State {
@@ -77,7 +83,13 @@ impl State {
     }
 
     pub(crate) fn plan_pass(&self, now: UnixMillis, budget: PlanBudget) -> Pass<'_> {
-        let mut pass = Pass { rooms: Rooms::new(self), grants: Vec::new(), tasks: 0, budget };
+        let mut pass = Pass {
+            rooms: Rooms::new(self),
+            quotas: Quotas::new(self),
+            grants: Vec::new(),
+            tasks: 0,
+            budget,
+        };
         // With nobody to grant to there is nothing to decide.
         if pass.rooms.is_empty() {
             return pass;
@@ -113,6 +125,7 @@ impl State {
                         continue;
                     }
                 }
+                Placed::Held => continue,
                 Placed::Blocked => {
                     let task = self.tasks.get(TaskId::new(key.job, key.index));
                     let since = task.map_or(job.submitted_at, |row| row.ready_since);
@@ -159,11 +172,15 @@ impl Pass<'_> {
             if !may_lease(leases) || self.is_spent() {
                 return Placed::Yes;
             }
+            if !self.quotas.allow(&shape.owner, &shape.demand) {
+                return Placed::Held;
+            }
             let task = TaskId::new(key.job, index);
             let avoid = state.tasks.get(task).map(|row| row.avoid.as_slice()).unwrap_or_default();
             match self.rooms.choose(shape, avoid, None) {
                 Choice::Take(executor) => {
                     self.rooms.take(executor, &shape.demand);
+                    self.quotas.take(&shape.owner, &shape.demand);
                     self.push(Grant { executor, tasks: vec![task] });
                     leases += 1;
                 }
@@ -175,6 +192,9 @@ impl Pass<'_> {
         while next < job.total {
             if !may_lease(leases) || self.is_spent() {
                 return Placed::Yes;
+            }
+            if !self.quotas.allow(&shape.owner, &shape.demand) {
+                return Placed::Held;
             }
             let Choice::Take(executor) = self.rooms.choose(shape, &[], None) else {
                 return Placed::Blocked;
@@ -189,6 +209,7 @@ impl Pass<'_> {
             next += size;
             leases += 1;
             self.rooms.take(executor, &shape.demand);
+            self.quotas.take(&shape.owner, &shape.demand);
             self.push(Grant { executor, tasks });
         }
         Placed::Yes
@@ -203,6 +224,12 @@ impl Pass<'_> {
         now: UnixMillis,
     ) -> Placed {
         let task = TaskId::new(key.job, key.index);
+        // A proof of the same demand may stand behind it in the line, so the line goes on.
+        if state.is_held(&shape.owner)
+            || (!state.is_proof(key.job) && !self.quotas.allow(&shape.owner, &shape.demand))
+        {
+            return Placed::Skipped;
+        }
         let wish = Wish::of(state, task, now);
         if wish.unreachable().is_some() {
             return Placed::Skipped;
@@ -211,6 +238,7 @@ impl Pass<'_> {
         match self.rooms.choose(shape, avoid, Some(&wish)) {
             Choice::Take(executor) => {
                 self.rooms.take(executor, &shape.demand);
+                self.quotas.take(&shape.owner, &shape.demand);
                 self.push(Grant { executor, tasks: vec![task] });
                 Placed::Yes
             }

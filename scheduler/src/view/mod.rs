@@ -8,8 +8,9 @@ pub use order::{
 
 use crate::model::{
     AttemptRow, AttemptToken, Configuration, Demand, Dependency, DependencyKind, ExecutorId,
-    ExecutorRow, JobId, JobKind, JobRow, JobState, Liveness, Outcome, SectorId, SectorRow, SpecRow,
-    StageNode, StageWork, TaskId, TaskRow, TaskState, UnixMillis, Usage, Work,
+    ExecutorRow, JobId, JobKind, JobRow, JobState, Liveness, Outcome, OwnerLimits, OwnerUsage,
+    SectorId, SectorRow, SpecRow, StageNode, StageWork, TaskId, TaskRow, TaskState, UnixMillis,
+    Usage, Work,
 };
 use crate::sealing;
 use crate::state::State;
@@ -344,6 +345,16 @@ impl State {
 
     pub fn sector(&self, id: SectorId) -> Option<&SectorRow> {
         self.sectors.get(id)
+    }
+
+    /// The limits of an owner; the default bounds nothing.
+    pub fn owner_limits(&self, owner: &str) -> OwnerLimits {
+        self.owners.find(owner).cloned().unwrap_or_default()
+    }
+
+    /// What an owner holds.
+    pub fn owner_usage(&self, owner: &str) -> OwnerUsage {
+        self.index.owners.get(owner).cloned().unwrap_or_default()
     }
 
     pub fn configuration(&self) -> &Configuration {
