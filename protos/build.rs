@@ -9,6 +9,8 @@ const FILES: &[&str] = &[
     "sector.proto",
     "executor.proto",
     "transfer.proto",
+    "wallet.proto",
+    "auth.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

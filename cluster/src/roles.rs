@@ -3,6 +3,8 @@
 //! The command line calls nothing else of the product; each function here turns a configuration
 //! into the call of the crate that does the work.
 
+mod wallet;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -24,6 +26,8 @@ use crate::identity::{
     found_cluster, server_tls,
 };
 use crate::shutdown::Shutdown;
+
+pub use wallet::{network, open_wallet, wallet, wallet_service};
 
 /// Room that stays free on the disc of `hesper up`.
 const UP_RESERVE_BYTES: u64 = 1 << 30;

@@ -33,3 +33,11 @@ pub mod executor {
 pub mod transfer {
     tonic::include_proto!("hesper.transfer");
 }
+/// Users, miners, signers, tokens, limits and quotas.
+pub mod auth {
+    tonic::include_proto!("hesper.auth");
+}
+/// Sessions of wallets, and requests to sign.
+pub mod wallet {
+    tonic::include_proto!("hesper.wallet");
+}

@@ -7,6 +7,7 @@
 //! - Everything lies below one directory, which goes with the cluster.
 
 mod process;
+mod wallet;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use hesper_protos::cluster::StatusReply;
 use hesper_protos::job::{Task, TasksRequest};
 
 pub use process::Process;
+pub use wallet::Wallet;
 
 /// How long anything that only has to come up may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -281,6 +283,7 @@ impl Cluster {
         Ok(Client::connect(&config::Client {
             nodes,
             identity: self.nodes[0].dir.join("client"),
+            token_file: None,
             connect_timeout: Duration::from_secs(10),
             request_timeout: PATIENCE,
         })?)

@@ -19,6 +19,19 @@ impl Process {
     /// # Errors
     /// It could not be started, or the log could not be opened.
     pub fn start(binary: &Path, arguments: &[&str], log: &Utf8Path) -> anyhow::Result<Self> {
+        Self::start_with(binary, arguments, log, Stdio::null())
+    }
+
+    /// The same, with something on its standard input.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_with(
+        binary: &Path,
+        arguments: &[&str],
+        log: &Utf8Path,
+        input: Stdio,
+    ) -> anyhow::Result<Self> {
         let file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -26,7 +39,7 @@ impl Process {
             .with_context(|| format!("could not open {log}"))?;
         let child = Command::new(binary)
             .args(arguments)
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(file.try_clone()?)
             .stderr(file)
             .spawn()

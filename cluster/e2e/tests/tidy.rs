@@ -12,18 +12,29 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("executors", &["hesper-protos"]),
     ("kernels/sha2raw", &[]),
     ("kernels/proofs", &["sha2raw"]),
+    ("chain", &[]),
+    // Pulls the proof stack through the actors' state crates: nobody but the binary imports it.
+    ("chain/actors", &[]),
+    ("pool/auth", &[]),
+    ("pool/jsonrpc", &[]),
+    ("pool/wallet", &["hesper-chain", "hesper-jsonrpc", "hesper-protos"]),
     (
         "cluster",
         &[
+            "hesper-actors",
+            "hesper-auth",
+            "hesper-chain",
             "hesper-consensus",
             "hesper-executor",
+            "hesper-jsonrpc",
             "hesper-proofs",
             "hesper-protos",
             "hesper-scheduler",
+            "hesper-wallet",
         ],
     ),
-    ("cluster/e2e", &["hesper", "hesper-executor", "hesper-protos"]),
-    ("benches", &["hesper-protos"]),
+    ("cluster/e2e", &["hesper", "hesper-chain", "hesper-executor", "hesper-protos"]),
+    ("benches", &["hesper-auth", "hesper-chain", "hesper-protos"]),
 ];
 
 fn root() -> PathBuf {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::Error;
-use crate::config::{Client, Executor, Keys, Node, Up, example};
+use crate::config::{Client, Executor, Keys, Node, Up, Wallet, example};
 
 /// Print every key of a configuration with its meaning and preset.
 #[derive(Debug, clap::Args)]
@@ -20,6 +20,7 @@ enum Role {
     Executor,
     Client,
     Up,
+    Wallet,
 }
 
 impl Config {
@@ -29,6 +30,7 @@ impl Config {
             Role::Executor => example("executor run", Executor::KEYS),
             Role::Client => example("job", Client::KEYS),
             Role::Up => example("up", Up::KEYS),
+            Role::Wallet => example("wallet run", Wallet::KEYS),
         };
         std::io::Write::write_all(&mut std::io::stdout().lock(), text.as_bytes())?;
         Ok(ExitCode::SUCCESS)

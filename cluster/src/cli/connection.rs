@@ -1,10 +1,20 @@
 //! **Purpose**: the flags that say which cluster a command is for, and as whom.
 
+use std::time::Duration;
+
 use camino::Utf8PathBuf;
 
 use super::Error;
-use crate::client::Client;
+use crate::client::{Bearer, Client};
 use crate::config;
+use crate::files;
+use crate::values::parse_duration;
+
+/// Holds a token, for scripts; a file is better, since others may see the environment.
+const TOKEN_VARIABLE: &str = "HESPER_TOKEN";
+/// A node on this machine answers at once or not at all.
+const LOCAL_CONNECT: Duration = Duration::from_secs(2);
+const LOCAL_REQUEST: Duration = Duration::from_secs(60);
 
 /// Which cluster, and as whom.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +34,19 @@ pub struct Connection {
     /// Directory with ca.pem, cert.pem and key.pem.
     #[arg(long, value_name = "DIR", global = true, help_heading = "Cluster")]
     identity: Option<String>,
+    /// File with a token that says as which user, with which permission [env: HESPER_TOKEN holds the token itself].
+    #[arg(long, value_name = "FILE", global = true, help_heading = "Cluster")]
+    token_file: Option<Utf8PathBuf>,
+    /// Administration socket of a node on this machine (admin.sock in its data directory), instead of
+    /// addresses and an identity.
+    #[arg(
+        long,
+        value_name = "PATH",
+        global = true,
+        help_heading = "Cluster",
+        conflicts_with_all = ["nodes", "identity"]
+    )]
+    socket: Option<Utf8PathBuf>,
     /// How long to repeat a request while the cluster has no leader.
     #[arg(long, value_name = "TIME", global = true, help_heading = "Cluster")]
     timeout: Option<String>,
@@ -32,7 +55,29 @@ pub struct Connection {
 impl Connection {
     /// A client as the flags and the configuration say.
     pub(super) fn client(&self) -> Result<Client, Error> {
-        Ok(Client::connect(&self.settings()?)?)
+        let client = match &self.socket {
+            Some(socket) => {
+                let timeout = self.timeout.as_deref().map(parse_duration).transpose()?;
+                Client::local(socket, LOCAL_CONNECT, timeout.unwrap_or(LOCAL_REQUEST))?
+            }
+            None => Client::connect(&self.settings()?)?,
+        };
+        Ok(match self.token()? {
+            Some(token) => client.with_bearer(token),
+            None => client,
+        })
+    }
+
+    /// The token of the flag, or else of the environment.
+    fn token(&self) -> Result<Option<Bearer>, Error> {
+        let text = match &self.token_file {
+            Some(file) => files::read_text(file)?,
+            None => match std::env::var(TOKEN_VARIABLE) {
+                Ok(text) if !text.is_empty() => text,
+                Ok(_) | Err(_) => return Ok(None),
+            },
+        };
+        Ok(Some(Bearer::new(&text)?))
     }
 
     /// The configuration, with the flags in it.

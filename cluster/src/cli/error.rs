@@ -72,6 +72,12 @@ pub enum Error {
         /// Why it is not.
         detail: String,
     },
+    /// A wallet of this machine said no.
+    #[error("{message}")]
+    Refused {
+        /// Its words.
+        message: String,
+    },
     /// A node, an executor or another role ended.
     #[error("{0:#}")]
     Role(anyhow::Error),
@@ -93,6 +99,8 @@ impl Error {
                 client::Error::Unreachable { .. } | client::Error::TimedOut { .. } => 3,
                 client::Error::NotFound { .. } => 4,
                 client::Error::NoNodes
+                | client::Error::BadToken
+                | client::Error::File(_)
                 | client::Error::Invalid { .. }
                 | client::Error::Identity(_) => 2,
                 client::Error::CertificateRefused { .. }
@@ -112,6 +120,7 @@ impl Error {
             | Error::Identity(_)
             | Error::Usage { .. } => 2,
             Error::NotFound { .. } => 4,
+            Error::Refused { .. } => 5,
             Error::Enrol(_)
             | Error::Card(_)
             | Error::Found(_)
@@ -137,6 +146,7 @@ impl Error {
             Error::File(_) => "file",
             Error::Usage { .. } => "usage",
             Error::NotFound { .. } => "not_found",
+            Error::Refused { .. } => "refused",
             Error::JobEnded { .. } => "job_ended",
             Error::NotValid { .. } => "not_valid",
             Error::Role(_) => "role",

@@ -5,6 +5,8 @@
 //!   configuration; 3 the cluster cannot be reached; 4 no such thing; 5 refused.
 //! - With `--output json` results and errors are one JSON value each.
 
+mod auth;
+mod chain;
 mod client;
 mod config;
 mod connection;
@@ -20,6 +22,7 @@ mod sector;
 mod submit;
 mod token;
 mod up;
+mod wallet;
 mod watch;
 
 pub use error::Error;
@@ -106,9 +109,17 @@ enum Command {
     /// Proof parameters on this machine: list, generate, verify.
     #[command(subcommand)]
     Params(params::Params),
+    /// Users, miners, signers, tokens, limits and quotas.
+    Auth(auth::Auth),
     /// Clients: join a cluster with a token.
     #[command(subcommand)]
     Client(client::Client),
+    /// Addresses, actor methods and their parameters, without a cluster.
+    #[command(subcommand)]
+    Chain(chain::Chain),
+    /// Wallets: make, run, join; keys, signatures, policy, sign log.
+    #[command(subcommand)]
+    Wallet(wallet::Wallet),
     /// Run one node and one executor on this machine.
     Up(Box<up::Up>),
     /// Print every key of a configuration with its meaning and preset.
@@ -171,8 +182,10 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
         Command::Completions { shell } => completions(shell),
         Command::Config(config) => config.run(),
         Command::Params(params) => params.run(global.out()),
+        Command::Chain(chain) => chain.run(global.out()),
         Command::Node(node::Node::Run(run)) => run.run(&global),
         Command::Executor(executor::Executor::Run(run)) => run.run(&global),
+        Command::Wallet(wallet::Wallet::Run(run)) => wallet::run(&run, &global),
         Command::Up(up) => up.run(&global),
         command => quiet_log(&global).and_then(|()| block_on_one(ask(command, global.out()))),
     }
@@ -186,8 +199,11 @@ async fn ask(command: Command, out: Output) -> Result<ExitCode, Error> {
         Command::Job(job) => job.ask(out).await,
         Command::Sector(sector) => sector.ask(out).await,
         Command::Proof(proof) => proof.ask(out).await,
+        Command::Auth(auth) => auth.ask(out).await,
         Command::Client(client) => client.ask(out).await,
+        Command::Wallet(wallet) => wallet.ask(out).await,
         Command::Params(_)
+        | Command::Chain(_)
         | Command::Up(_)
         | Command::Config(_)
         | Command::Completions { .. }

@@ -304,7 +304,14 @@ impl Token {
         let client = self.connection.client()?;
         let owner = match &self.owner {
             Some(owner) => owner.clone(),
-            None => client.identity().subject()?.owner,
+            None => match client.identity() {
+                Some(identity) => identity.subject()?.owner,
+                None => {
+                    return Err(Error::usage(
+                        "name the owner with --owner; the local socket has none of its own",
+                    ));
+                }
+            },
         };
         let wish = TokenWish {
             role: self.role,

@@ -1,5 +1,9 @@
 //! **Purpose**: one function per request that a cluster understands.
 
+use super::{Client, Error, Link};
+use crate::identity::Role;
+use hesper_protos::auth;
+use hesper_protos::auth::auth_client::AuthClient;
 use hesper_protos::cluster::cluster_client::ClusterClient;
 use hesper_protos::cluster::{
     AddNodeRequest, CreateTokenReply, CreateTokenRequest, Executor, ListExecutorsRequest,
@@ -12,22 +16,26 @@ use hesper_protos::job::{
 };
 use hesper_protos::sector::sectors_client::SectorsClient;
 use hesper_protos::sector::{self, LocateReply, LocateRequest, PlacePieceReply, PlacePieceRequest};
-use tonic::transport::Channel;
-
-use super::{Client, Error};
-use crate::identity::Role;
+use hesper_protos::wallet::signing_client::SigningClient;
+use hesper_protos::wallet::{ListWalletsRequest, SignReply, SignRequest, WalletSession};
 
 /// Answers with long lists are larger than the 4 MiB that gRPC allows by default.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
 
-pub(super) fn jobs(channel: Channel) -> JobsClient<Channel> {
-    JobsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+pub(super) fn jobs(link: Link) -> JobsClient<Link> {
+    JobsClient::new(link).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
-fn cluster(channel: Channel) -> ClusterClient<Channel> {
-    ClusterClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+fn auth_service(link: Link) -> AuthClient<Link> {
+    AuthClient::new(link).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
-fn sectors(channel: Channel) -> SectorsClient<Channel> {
-    SectorsClient::new(channel).max_decoding_message_size(ANSWER_BYTES_MAX)
+fn cluster(link: Link) -> ClusterClient<Link> {
+    ClusterClient::new(link).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+fn signing(link: Link) -> SigningClient<Link> {
+    SigningClient::new(link).max_decoding_message_size(ANSWER_BYTES_MAX)
+}
+fn sectors(link: Link) -> SectorsClient<Link> {
+    SectorsClient::new(link).max_decoding_message_size(ANSWER_BYTES_MAX)
 }
 
 /// Asks: the request is the same each time it is repeated.
@@ -35,9 +43,9 @@ macro_rules! ask {
     ($client:expr, $service:ident.$method:ident, $request:expr) => {{
         let request = $request;
         $client
-            .call(|channel| {
+            .call(|link| {
                 let request = request.clone();
-                async move { $service(channel).$method(request).await }
+                async move { $service(link).$method(request).await }
             })
             .await
     }};
@@ -48,10 +56,10 @@ macro_rules! change {
     ($client:expr, $service:ident.$method:ident, $request:expr) => {{
         let request = $request;
         $client
-            .change(|channel, id| {
+            .change(|link, id| {
                 let mut request = request.clone();
                 request.id = Some(id);
-                async move { $service(channel).$method(request).await }
+                async move { $service(link).$method(request).await }
             })
             .await
     }};
@@ -218,5 +226,209 @@ impl Client {
         request: sector::VerifyPostRequest,
     ) -> Result<sector::VerifyReply, Error> {
         ask!(self, sectors.verify_post, request)
+    }
+
+    /// Has a connected wallet sign.
+    pub async fn sign(&self, request: SignRequest) -> Result<SignReply, Error> {
+        change!(self, signing.sign, request)
+    }
+
+    /// Streams of wallets to all nodes.
+    pub async fn wallets(&self) -> Result<Vec<WalletSession>, Error> {
+        ask!(self, signing.list_wallets, ListWalletsRequest {}).map(|reply| reply.sessions)
+    }
+}
+
+/// Users, miners, signers, tokens, limits and quotas.
+impl Client {
+    /// Who the caller is.
+    pub async fn who_am_i(&self, request: auth::WhoAmIRequest) -> Result<auth::Caller, Error> {
+        ask!(self, auth_service.who_am_i, request)
+    }
+
+    /// Users that the caller may see.
+    pub async fn list_users(
+        &self,
+        request: auth::ListUsersRequest,
+    ) -> Result<auth::ListUsersReply, Error> {
+        ask!(self, auth_service.list_users, request)
+    }
+
+    /// Miners.
+    pub async fn list_miners(
+        &self,
+        request: auth::ListMinersRequest,
+    ) -> Result<auth::ListMinersReply, Error> {
+        ask!(self, auth_service.list_miners, request)
+    }
+
+    /// Signers.
+    pub async fn list_signers(
+        &self,
+        request: auth::ListSignersRequest,
+    ) -> Result<auth::ListSignersReply, Error> {
+        ask!(self, auth_service.list_signers, request)
+    }
+
+    /// Tokens, without their texts.
+    pub async fn list_auth_tokens(
+        &self,
+        request: auth::ListTokensRequest,
+    ) -> Result<auth::ListTokensReply, Error> {
+        ask!(self, auth_service.list_tokens, request)
+    }
+
+    /// Rate limits.
+    pub async fn list_limits(
+        &self,
+        request: auth::ListLimitsRequest,
+    ) -> Result<auth::ListLimitsReply, Error> {
+        ask!(self, auth_service.list_limits, request)
+    }
+
+    /// Quotas and what is in use.
+    pub async fn list_quotas(
+        &self,
+        request: auth::ListQuotasRequest,
+    ) -> Result<auth::ListQuotasReply, Error> {
+        ask!(self, auth_service.list_quotas, request)
+    }
+
+    /// Privileged acts, the newest first.
+    pub async fn list_audit(
+        &self,
+        request: auth::ListAuditRequest,
+    ) -> Result<auth::ListAuditReply, Error> {
+        ask!(self, auth_service.list_audit, request)
+    }
+
+    /// Adds a user.
+    pub async fn create_user(&self, request: auth::CreateUserRequest) -> Result<auth::User, Error> {
+        change!(self, auth_service.create_user, request)
+    }
+
+    /// Changes a user.
+    pub async fn update_user(&self, request: auth::UpdateUserRequest) -> Result<auth::User, Error> {
+        change!(self, auth_service.update_user, request)
+    }
+
+    /// Deletes a user with its tokens, miners and signers.
+    pub async fn delete_user(
+        &self,
+        request: auth::ChangeUserRequest,
+    ) -> Result<auth::DeleteUserReply, Error> {
+        change!(self, auth_service.delete_user, request)
+    }
+
+    /// Brings a deleted user back.
+    pub async fn recover_user(
+        &self,
+        request: auth::ChangeUserRequest,
+    ) -> Result<auth::User, Error> {
+        change!(self, auth_service.recover_user, request)
+    }
+
+    /// Gives a miner to a user.
+    pub async fn put_miner(
+        &self,
+        request: auth::PutMinerRequest,
+    ) -> Result<auth::PutMinerReply, Error> {
+        change!(self, auth_service.put_miner, request)
+    }
+
+    /// Takes a miner from its user.
+    pub async fn delete_miner(
+        &self,
+        request: auth::DeleteMinerRequest,
+    ) -> Result<auth::DeletedReply, Error> {
+        change!(self, auth_service.delete_miner, request)
+    }
+
+    /// Registers signers of a user.
+    pub async fn register_signers(
+        &self,
+        request: auth::SignersRequest,
+    ) -> Result<auth::DoneReply, Error> {
+        change!(self, auth_service.register_signers, request)
+    }
+
+    /// Takes signers from a user.
+    pub async fn unregister_signers(
+        &self,
+        request: auth::SignersRequest,
+    ) -> Result<auth::DoneReply, Error> {
+        change!(self, auth_service.unregister_signers, request)
+    }
+
+    /// Takes a signer from all users, or from the caller.
+    pub async fn delete_signer(
+        &self,
+        request: auth::DeleteSignerRequest,
+    ) -> Result<auth::DeletedReply, Error> {
+        change!(self, auth_service.delete_signer, request)
+    }
+
+    /// Creates a token; its text is in the answer.
+    pub async fn create_auth_token(
+        &self,
+        request: auth::CreateTokenRequest,
+    ) -> Result<auth::TokenReply, Error> {
+        change!(self, auth_service.create_token, request)
+    }
+
+    /// Revokes a token.
+    pub async fn revoke_token(
+        &self,
+        request: auth::TokenRequest,
+    ) -> Result<auth::DoneReply, Error> {
+        change!(self, auth_service.revoke_token, request)
+    }
+
+    /// Brings a revoked token back.
+    pub async fn recover_token(
+        &self,
+        request: auth::TokenRequest,
+    ) -> Result<auth::DoneReply, Error> {
+        change!(self, auth_service.recover_token, request)
+    }
+
+    /// Signs a token with the newest secret.
+    pub async fn renew_token(
+        &self,
+        request: auth::TokenRequest,
+    ) -> Result<auth::TokenReply, Error> {
+        change!(self, auth_service.renew_token, request)
+    }
+
+    /// Makes a new signing secret.
+    pub async fn rotate_secret(
+        &self,
+        request: auth::RotateSecretRequest,
+    ) -> Result<auth::RotateSecretReply, Error> {
+        change!(self, auth_service.rotate_secret, request)
+    }
+
+    /// Sets a rate limit.
+    pub async fn set_limit(
+        &self,
+        request: auth::SetLimitRequest,
+    ) -> Result<auth::SetLimitReply, Error> {
+        change!(self, auth_service.set_limit, request)
+    }
+
+    /// Removes a rate limit.
+    pub async fn remove_limit(
+        &self,
+        request: auth::RemoveLimitRequest,
+    ) -> Result<auth::DoneReply, Error> {
+        change!(self, auth_service.remove_limit, request)
+    }
+
+    /// Sets the quota of a user.
+    pub async fn set_quota(
+        &self,
+        request: auth::SetQuotaRequest,
+    ) -> Result<auth::DoneReply, Error> {
+        change!(self, auth_service.set_quota, request)
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 use super::{Failure, TransferError};
+use crate::files::FileError;
 use crate::identity::IdentityError;
 use crate::output::causes;
 use crate::values::format_duration;
@@ -24,6 +25,14 @@ pub enum Error {
     /// The identity cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The token is none.
+    #[error(
+        "what was given as a token is none: a token is one word of letters, digits, `.`, `-` and `_`; make one with `hesper auth token create`"
+    )]
+    BadToken,
+    /// A file that holds a token.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Nobody answered.
     #[error("cannot reach any node of the cluster; tried {}; check the addresses and that a node runs there", tried.join("; "))]
     Unreachable {
@@ -40,7 +49,7 @@ pub enum Error {
     },
     /// TLS failed, or the certificate does not allow it at all.
     #[error(
-        "certificate refused by or for {node}: {reason}; use the identity that this cluster issued, or join it with a token"
+        "certificate or token refused by or for {node}: {reason}; use the identity that this cluster issued and a token that is still good, or join it with a join token"
     )]
     CertificateRefused {
         /// Which node.
@@ -107,6 +116,8 @@ impl Error {
         match self {
             Error::NoNodes => "no_nodes",
             Error::Identity(_) => "identity",
+            Error::BadToken => "token",
+            Error::File(_) => "file",
             Error::Unreachable { .. } => "unreachable",
             Error::TimedOut { .. } => "timed_out",
             Error::CertificateRefused { .. } => "certificate_refused",
@@ -158,7 +169,9 @@ pub(super) fn judge(status: Status, node: &str) -> Verdict {
         }
         Code::NotFound => Error::NotFound { message },
         Code::InvalidArgument | Code::OutOfRange => Error::Invalid { message },
-        Code::FailedPrecondition | Code::AlreadyExists => Error::Refused { message },
+        Code::FailedPrecondition | Code::AlreadyExists | Code::DeadlineExceeded => {
+            Error::Refused { message }
+        }
         Code::ResourceExhausted => Error::Full { message },
         Code::PermissionDenied => Error::Denied { message },
         Code::Unauthenticated => {

@@ -11,12 +11,14 @@
 mod calls;
 mod enrol;
 mod error;
+mod link;
 mod streams;
 mod transfer;
 
 pub use calls::TokenWish;
 pub use enrol::{EnrolError, Enrolled, enrol};
 pub use error::{Error, KIND_HEADER, SESSION_EXPIRED};
+pub use link::{Bearer, Link};
 pub use streams::has_ended;
 pub use transfer::{TransferError, hash_file};
 
@@ -25,13 +27,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use camino::Utf8Path;
 use hesper_protos::job::jobs_client::JobsClient;
 use hesper_protos::job::{OpenSessionRequest, RequestId};
 use tokio::sync::Mutex;
-use tonic::transport::{Channel, Endpoint};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Endpoint;
 use tonic::{Response, Status};
 
 use crate::config;
+use crate::files;
 use crate::identity::{Expect, Identity, client_tls, endpoint};
 use crate::output::causes;
 use error::Verdict;
@@ -50,7 +55,9 @@ struct Shared {
     nodes: Vec<Node>,
     /// Index of the node that answered last.
     preferred: AtomicUsize,
-    identity: Identity,
+    /// Absent on the local socket.
+    identity: Option<Identity>,
+    bearer: Bearer,
     connect_timeout: Duration,
     request_timeout: Duration,
 }
@@ -58,7 +65,7 @@ struct Shared {
 struct Node {
     address: String,
     endpoint: Endpoint,
-    channel: Mutex<Option<Channel>>,
+    link: Mutex<Option<Link>>,
 }
 
 #[derive(Default)]
@@ -75,7 +82,12 @@ impl Client {
     /// When the identity cannot be read or an address is malformed.
     pub fn connect(config: &config::Client) -> Result<Self, Error> {
         let identity = Identity::load(&config.identity)?;
-        Client::new(&config.nodes, identity, config.connect_timeout, config.request_timeout)
+        let client =
+            Client::new(&config.nodes, identity, config.connect_timeout, config.request_timeout)?;
+        Ok(match &config.token_file {
+            Some(file) => client.with_bearer(Bearer::new(&files::read_text(file)?)?),
+            None => client,
+        })
     }
 
     /// A client with an identity at hand.
@@ -94,14 +106,53 @@ impl Client {
         let tls = client_tls(&identity, Expect::Node);
         let nodes = nodes
             .iter()
-            .map(|address| {
-                let endpoint = endpoint(address, &tls)?;
-                Ok(Node { address: address.clone(), endpoint, channel: Mutex::new(None) })
-            })
+            .map(|address| Ok((address.clone(), endpoint(address, &tls)?)))
             .collect::<Result<Vec<_>, Error>>()?;
+        let identity = Some(identity);
+        Ok(Client::made(nodes, identity, Bearer::default(), connect_timeout, request_timeout))
+    }
+
+    /// A client of the node on this machine, over its administration socket.
+    ///
+    /// # Errors
+    /// When the path is none that a socket can have.
+    pub fn local(
+        socket: &Utf8Path,
+        connect_timeout: Duration,
+        request_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let nodes = vec![(socket.to_string(), link::socket_endpoint(socket)?)];
+        Ok(Client::made(nodes, None, Bearer::default(), connect_timeout, request_timeout))
+    }
+
+    fn made(
+        nodes: Vec<(String, Endpoint)>,
+        identity: Option<Identity>,
+        bearer: Bearer,
+        connect_timeout: Duration,
+        request_timeout: Duration,
+    ) -> Self {
+        let nodes = nodes
+            .into_iter()
+            .map(|(address, endpoint)| Node { address, endpoint, link: Mutex::new(None) })
+            .collect();
         let preferred = AtomicUsize::new(0);
-        let shared = Shared { nodes, preferred, identity, connect_timeout, request_timeout };
-        Ok(Client { shared: Arc::new(shared), session: Arc::default() })
+        let shared =
+            Shared { nodes, preferred, identity, bearer, connect_timeout, request_timeout };
+        Client { shared: Arc::new(shared), session: Arc::default() }
+    }
+
+    fn remade(&self, bearer: Bearer, request_timeout: Duration) -> Self {
+        let Shared { nodes, identity, connect_timeout, .. } = &*self.shared;
+        let nodes =
+            nodes.iter().map(|node| (node.address.clone(), node.endpoint.clone())).collect();
+        Client::made(nodes, identity.clone(), bearer, *connect_timeout, request_timeout)
+    }
+
+    /// The same client that shows a token with each request.
+    #[must_use]
+    pub fn with_bearer(&self, bearer: Bearer) -> Self {
+        self.remade(bearer, self.shared.request_timeout)
     }
 
     /// A client with a session of its own over the same connections: for callers that work at the
@@ -116,15 +167,12 @@ impl Client {
     /// # Errors
     /// Never for a client that was made; the signature is that of making one.
     pub fn with_request_timeout(&self, request_timeout: Duration) -> Result<Self, Error> {
-        let nodes: Vec<String> =
-            self.shared.nodes.iter().map(|node| node.address.clone()).collect();
-        let Shared { identity, connect_timeout, .. } = &*self.shared;
-        Client::new(&nodes, identity.clone(), *connect_timeout, request_timeout)
+        Ok(self.remade(self.shared.bearer.clone(), request_timeout))
     }
 
-    /// The identity that this client shows.
-    pub fn identity(&self) -> &Identity {
-        &self.shared.identity
+    /// The identity that this client shows; none on the local socket.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.shared.identity.as_ref()
     }
 
     /// A fresh id for a request that changes something. Opens the session if need be.
@@ -136,8 +184,8 @@ impl Client {
         let session = match *number {
             Some(session) => session,
             None => {
-                let open = |channel| async move {
-                    JobsClient::new(channel).open_session(OpenSessionRequest {}).await
+                let open = |link| async move {
+                    JobsClient::new(link).open_session(OpenSessionRequest {}).await
                 };
                 let session = self.call(open).await?.session;
                 self.session.sequence.store(0, Ordering::Relaxed);
@@ -154,11 +202,11 @@ impl Client {
     /// been executed.
     async fn change<T, F, Fut>(&self, request: F) -> Result<T, Error>
     where
-        F: Fn(Channel, RequestId) -> Fut,
+        F: Fn(Link, RequestId) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
         let id = self.request_id().await?;
-        let result = self.call(|channel| request(channel, id)).await;
+        let result = self.call(|link| request(link, id)).await;
         if let Err(Error::SessionExpired { .. }) = &result {
             *self.session.number.lock().await = None;
         }
@@ -169,16 +217,17 @@ impl Client {
     /// missing.
     async fn call<T, F, Fut>(&self, request: F) -> Result<T, Error>
     where
-        F: Fn(Channel) -> Fut,
+        F: Fn(Link) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
-        let Shared { nodes, preferred, connect_timeout, request_timeout, .. } = &*self.shared;
+        let Shared { nodes, preferred, bearer, connect_timeout, request_timeout, .. } =
+            &*self.shared;
         let mut attempts = Attempts::new(nodes.len());
         loop {
             let at = preferred.load(Ordering::Relaxed) % nodes.len();
             let node = &nodes[at];
             let left = request_timeout.saturating_sub(attempts.started.elapsed());
-            let failure = match tokio::time::timeout(left, attempt(node, &request)).await {
+            let failure = match tokio::time::timeout(left, attempt(node, bearer, &request)).await {
                 Err(_elapsed) => {
                     Failure { cause: "it gave no answer in time".to_owned(), answered: true }
                 }
@@ -259,18 +308,18 @@ impl Attempts {
     }
 }
 
-async fn attempt<T, F, Fut>(node: &Node, request: &F) -> Result<T, Verdict>
+async fn attempt<T, F, Fut>(node: &Node, bearer: &Bearer, request: &F) -> Result<T, Verdict>
 where
-    F: Fn(Channel) -> Fut,
+    F: Fn(Link) -> Fut,
     Fut: Future<Output = Result<Response<T>, Status>>,
 {
-    let channel = node.channel().await?;
-    match request(channel).await {
+    let link = node.link(bearer).await?;
+    match request(link).await {
         Ok(response) => Ok(response.into_inner()),
         Err(status) => {
             let verdict = error::judge(status, &node.address);
             if matches!(verdict, Verdict::Again(Failure { answered: false, .. })) {
-                *node.channel.lock().await = None;
+                *node.link.lock().await = None;
             }
             Err(verdict)
         }
@@ -278,13 +327,15 @@ where
 }
 
 impl Node {
-    async fn channel(&self) -> Result<Channel, Verdict> {
-        let mut held = self.channel.lock().await;
-        if let Some(channel) = &*held {
-            return Ok(channel.clone());
+    async fn link(&self, bearer: &Bearer) -> Result<Link, Verdict> {
+        let mut held = self.link.lock().await;
+        if let Some(link) = &*held {
+            return Ok(link.clone());
         }
         match self.endpoint.connect().await {
-            Ok(channel) => Ok(held.insert(channel).clone()),
+            Ok(channel) => {
+                Ok(held.insert(InterceptedService::new(channel, bearer.clone())).clone())
+            }
             Err(error) => Err(error::judge_connect(&causes(&error), &self.address)),
         }
     }

@@ -22,7 +22,7 @@ impl Client {
     pub async fn wait(&self, job: u64, mut on_change: impl FnMut(&Job)) -> Result<Job, Error> {
         let mut silence = Silence::new(self.shared.request_timeout);
         loop {
-            let open = |channel| async move { jobs(channel).wait(ShowRequest { job }).await };
+            let open = |link| async move { jobs(link).wait(ShowRequest { job }).await };
             let mut stream = self.call(open).await?;
             loop {
                 match stream.message().await {
@@ -57,7 +57,7 @@ impl Client {
         // What has been passed on of each stream.
         let mut passed: BTreeMap<(u32, bool), usize> = BTreeMap::new();
         loop {
-            let open = |channel| async move { jobs(channel).logs(request).await };
+            let open = |link| async move { jobs(link).logs(request).await };
             let mut stream = self.call(open).await?;
             let mut skip = passed.clone();
             loop {

@@ -41,6 +41,11 @@ pub enum TransferError {
     /// The own certificates or the executor's address.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The local socket leads to a node only.
+    #[error(
+        "files go between this machine and executors, which ask for a certificate; use an identity instead of --socket"
+    )]
+    NoIdentity,
     /// The executor.
     #[error(
         "could not {action} at executor {address}: {reason}; is that address reachable from here?"
@@ -239,7 +244,8 @@ impl Client {
     }
 
     async fn executor(&self, address: &str) -> Result<TransferClient<Channel>, TransferError> {
-        let tls = client_tls(self.identity(), Expect::Executor);
+        let identity = self.identity().ok_or(TransferError::NoIdentity)?;
+        let tls = client_tls(identity, Expect::Executor);
         let channel =
             endpoint(address, &tls)?.connect().await.map_err(|error| TransferError::Executor {
                 action: "connect",

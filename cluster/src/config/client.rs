@@ -19,6 +19,8 @@ pub struct Client {
     pub nodes: Vec<String>,
     /// Directory of the certificate and key.
     pub identity: Utf8PathBuf,
+    /// File with a bearer token that is shown beside the certificate.
+    pub token_file: Option<Utf8PathBuf>,
     /// How long to look for a node that answers.
     pub connect_timeout: Duration,
     /// How long to go on with one request while nodes answer but have no leader.
@@ -38,6 +40,12 @@ impl Keys for Client {
             form: Form::Path,
             preset: Preset::Unset,
             help: "Directory with ca.pem, cert.pem and key.pem; the directory of this file when not set.",
+        },
+        Key {
+            name: "token_file",
+            form: Form::Path,
+            preset: Preset::Unset,
+            help: "File with a token (`hesper auth token create`) that says which user and permission; without one the certificate says it.",
         },
         Key {
             name: "connect_timeout",
@@ -76,12 +84,17 @@ impl Client {
         if identity.is_none() {
             reader.problem("identity", None, "it must be set".to_owned());
         }
+        let token_file = reader.one("token_file", parse::path).map(|path| match beside {
+            Some(beside) => beside.join(path),
+            None => path,
+        });
         let connect_timeout = reader.one("connect_timeout", parse::duration);
         let request_timeout = reader.one("request_timeout", parse::duration);
         let value = (|| {
             Some(Client {
                 nodes: nodes?,
                 identity: identity?,
+                token_file,
                 connect_timeout: connect_timeout?,
                 request_timeout: request_timeout?,
             })

@@ -13,6 +13,7 @@ mod node;
 mod parse;
 mod reader;
 mod up;
+mod wallet;
 
 pub use client::{CLIENT_FILE, Client, write_client_file};
 pub use executor::{Executor, PathRole, Runner, StoragePath};
@@ -20,6 +21,9 @@ pub use key::{Form, Key, Keys, Preset, example};
 pub use node::{NODE_FILE, Node, write_node_file};
 pub use reader::{Problem, Problems};
 pub use up::Up;
+pub use wallet::{
+    POLICY_FILE, WALLET_FILE, WALLET_SOCKET, Wallet, WalletNetwork, write_wallet_file,
+};
 
 /// How a process writes its log.
 #[derive(Clone, Debug, PartialEq, Eq)]

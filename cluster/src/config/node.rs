@@ -28,6 +28,8 @@ pub struct Node {
     pub advertise: String,
     /// Metrics and health.
     pub http: Option<SocketAddr>,
+    /// The routes of an auth server, for Venus components.
+    pub auth_http: Option<SocketAddr>,
     /// Jobs that may wait or run at once, over all owners.
     pub queue_limit: u64,
     /// Finished jobs kept in memory for fast lists; older ones are read from disc.
@@ -87,6 +89,12 @@ impl Keys for Node {
             form: Form::ListenOrOff,
             preset: Preset::Text("127.0.0.1:7101"),
             help: "Where /metrics and /healthz are served (plain HTTP).",
+        },
+        Key {
+            name: "auth_http",
+            form: Form::ListenOrOff,
+            preset: Preset::Text("off"),
+            help: "Where the routes of sophon-auth are served for Venus components, e.g. 127.0.0.1:8989 (plain HTTP with tokens: keep it on a trusted network).",
         },
         Key {
             name: "queue_limit",
@@ -189,6 +197,7 @@ impl Node {
             }
         }
         let http = r.one("http", parse::or_off(parse::listen, "off"));
+        let auth_http = r.one("auth_http", parse::or_off(parse::listen, "off"));
         let queue_limit = r.one("queue_limit", parse::count);
         let history_jobs = r.one("history_jobs", parse::count);
         let log_retention = r.one("log_retention", parse::size);
@@ -217,6 +226,7 @@ impl Node {
                 listen,
                 advertise: advertise.unwrap_or_else(|| listen.to_string()),
                 http: http?,
+                auth_http: auth_http?,
                 queue_limit: queue_limit?,
                 history_jobs: history_jobs?,
                 log_retention: log_retention?,

@@ -11,6 +11,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
+use zeroize::Zeroizing;
 
 use super::{Identity, IdentityError, Role, Subject};
 use crate::files;
@@ -135,6 +136,16 @@ impl Authority {
         Ok(Identity { ca_pem: self.ca_pem.clone(), cert_pem, key_pem: request.key_pem })
     }
 
+    /// A key for encrypting replicated secrets, the same on every node because every node holds the
+    /// authority's key. `purpose` keeps keys for different uses apart.
+    ///
+    /// # Errors
+    /// When the authority's own key is unreadable.
+    pub fn sealing_key(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, IdentityError> {
+        let der = Zeroizing::new(self.key()?.serialize_der());
+        Ok(Zeroizing::new(blake3::derive_key(purpose, &der)))
+    }
+
     fn key(&self) -> Result<KeyPair, IdentityError> {
         KeyPair::from_pem(&self.key_pem).map_err(|error| IdentityError::Unreadable {
             what: "the key of the certificate authority",
@@ -178,7 +189,7 @@ fn leaf_params(subject: &Subject) -> Result<CertificateParams, IdentityError> {
         Role::Node | Role::Executor => {
             vec!["hesper".to_owned(), format!("{}.hesper", subject.role), "localhost".to_owned()]
         }
-        Role::Client | Role::Admin => Vec::new(),
+        Role::Client | Role::Admin | Role::Wallet => Vec::new(),
     };
     let mut params = CertificateParams::new(names).map_err(failed("a certificate"))?;
     params.distinguished_name = DistinguishedName::new();

@@ -19,7 +19,7 @@ mod token;
 
 pub use authority::{Authority, KeyRequest};
 pub use card::{CARD_FORMAT, CardError, NodeCard};
-pub use peer::{Peer, peer};
+pub use peer::{Peer, peer, peer_if_any};
 pub use store::{FoundError, Founded, Founding, Identity, dirs, found_cluster};
 pub use subject::{Role, Subject};
 pub use tls::{Expect, client_tls, endpoint, server_tls};

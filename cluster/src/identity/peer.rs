@@ -41,18 +41,26 @@ impl Peer {
 /// # Errors
 /// `Unauthenticated` when the caller showed no certificate, or one without a known role.
 pub fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
-    let certificates = request.peer_certs().ok_or_else(|| {
+    peer_if_any(request)?.ok_or_else(|| {
         Status::unauthenticated(
             "this call needs a client certificate, and none was shown; \
              name the directory of an identity with --identity, or join the cluster with a token",
         )
-    })?;
+    })
+}
+
+/// As [`peer`]; `None` when the caller showed no certificate.
+///
+/// # Errors
+/// `Unauthenticated` when the caller showed one without a known role.
+pub fn peer_if_any<T>(request: &Request<T>) -> Result<Option<Peer>, Status> {
+    let Some(certificates) = request.peer_certs() else { return Ok(None) };
     let leaf = certificates
         .first()
         .ok_or_else(|| Status::unauthenticated("the list of client certificates is empty"))?;
     let subject = subject_of_der(leaf.as_ref())
         .map_err(|error| Status::unauthenticated(format!("wrong certificate: {error}")))?;
-    Ok(Peer { name: subject.name, owner: subject.owner, role: subject.role })
+    Ok(Some(Peer { name: subject.name, owner: subject.owner, role: subject.role }))
 }
 
 /// The subject of a certificate in PEM.

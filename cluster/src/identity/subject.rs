@@ -16,11 +16,14 @@ pub enum Role {
     Client,
     /// An operator: sees and changes everything.
     Admin,
+    /// A wallet: opens sessions in which it is asked for signatures.
+    Wallet,
 }
 
 impl Role {
     /// All roles, in the order of their number on the wire.
-    pub const ALL: [Role; 4] = [Role::Node, Role::Executor, Role::Client, Role::Admin];
+    pub const ALL: [Role; 5] =
+        [Role::Node, Role::Executor, Role::Client, Role::Admin, Role::Wallet];
 
     /// The word used on the wire, in certificates and on the command line.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Role {
             Role::Executor => "executor",
             Role::Client => "client",
             Role::Admin => "admin",
+            Role::Wallet => "wallet",
         }
     }
 
@@ -52,7 +56,7 @@ impl FromStr for Role {
             IdentityError::BadName {
                 what: "the role",
                 value: text.to_owned(),
-                rule: "it is one of node, executor, client, admin",
+                rule: "it is one of node, executor, client, admin, wallet",
             }
         })
     }

@@ -169,6 +169,7 @@ fn role_number(role: Role) -> u8 {
         Role::Executor => 1,
         Role::Client => 2,
         Role::Admin => 3,
+        Role::Wallet => 4,
     }
 }
 

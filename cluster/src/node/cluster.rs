@@ -14,12 +14,13 @@ use hesper_protos::cluster::{
     TransferLeaderReply, TransferLeaderRequest,
 };
 use hesper_scheduler as scheduler;
-use hesper_scheduler::{Admission, Principal, SetAdmission};
+use hesper_scheduler::{Admission, JobStatus, SetAdmission};
 use tonic::{Request, Response, Status};
 
-use super::caller::{caller, principal};
+use super::auth::Access;
+use super::caller::Caller;
 use super::enrolment::{Command, Reply, Role as TokenRole};
-use super::jobs::user;
+use super::machine::Proposer;
 use super::{Node, Shared, convert};
 use crate::identity::{JoinToken, Role, Subject, certificate_der};
 
@@ -27,6 +28,16 @@ use crate::identity::{JoinToken, Role, Subject, certificate_der};
 const TOKEN_SECONDS: u64 = 3_600;
 /// The longest life of a token.
 const TOKEN_SECONDS_MAX: u64 = 30 * 24 * 3_600;
+
+// What each method needs.
+const STATUS: Access = Access::read("cluster", "Status", "look at the cluster");
+const CREATE_TOKEN: Access = Access::admin("cluster", "CreateToken", "make join tokens");
+const ADD_NODE: Access = Access::admin("cluster", "AddNode", "add nodes");
+const REMOVE_NODE: Access = Access::admin("cluster", "RemoveNode", "remove nodes");
+const TRANSFER_LEADER: Access = Access::admin("cluster", "TransferLeader", "move the leadership");
+const LIST_EXECUTORS: Access = Access::read("cluster", "ListExecutors", "look at executors");
+const SET_EXECUTOR: Access =
+    Access::change("cluster", "SetExecutor", "change the admission of executors");
 
 pub struct Service(pub Shared);
 
@@ -36,23 +47,22 @@ impl Cluster for Service {
         &self,
         request: Request<StatusRequest>,
     ) -> Result<Response<StatusReply>, Status> {
-        user(&request)?;
+        let caller = self.0.admit(&request, &STATUS).await?;
         if request.get_ref().linearizable {
             self.0.barrier().await?;
         }
-        Ok(Response::new(status(&self.0)))
+        Ok(Response::new(status(&self.0, &caller)))
     }
 
     async fn create_token(
         &self,
         request: Request<CreateTokenRequest>,
     ) -> Result<Response<CreateTokenReply>, Status> {
-        let caller = caller(&request)?;
-        caller.require(&[Role::Admin, Role::Node], "make join tokens")?;
+        let caller = self.0.admit(&request, &CREATE_TOKEN).await?;
         let request = request.into_inner();
         let role: Role = request.role.parse().map_err(|_| {
             Status::invalid_argument(format!(
-                "`role` is `{}`; it is node, executor, client or admin",
+                "`role` is `{}`; it is node, executor, client, admin or wallet",
                 request.role
             ))
         })?;
@@ -60,7 +70,7 @@ impl Cluster for Service {
             0 => TOKEN_SECONDS,
             seconds => seconds.min(TOKEN_SECONDS_MAX),
         };
-        let owner = if request.owner.is_empty() { caller.owner.clone() } else { request.owner };
+        let owner = if request.owner.is_empty() { caller.user.clone() } else { request.owner };
         // Found now, not when the token is spent.
         Subject::new("name", &owner, role)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -76,14 +86,16 @@ impl Cluster for Service {
             secret_hash: token.secret_digest().to_vec(),
             role: TokenRole::parse(&role.to_string())
                 .ok_or_else(|| Status::internal("a role without a token"))?,
-            owner,
+            owner: owner.clone(),
             name: request.name,
             valid_ms: seconds * 1_000,
         };
         // Not under the request's id: a repetition has made another secret, and must not be answered
         // with the first one's reply. An orphan expires.
-        match self.0.propose_enrolment(&principal(&caller), None, command).await? {
+        let subject = format!("role {role}, owner {owner}");
+        match self.0.propose_enrolment(&caller.proposer(), None, command).await? {
             Reply::TokenCreated { expires_at_ms } => {
+                self.0.audit(&caller, "create join token", &subject, "done").await;
                 token.expires_at_ms = expires_at_ms;
                 let token = token.encode().map_err(|error| Status::internal(error.to_string()))?;
                 Ok(Response::new(CreateTokenReply { token, expires_at_ms }))
@@ -96,11 +108,13 @@ impl Cluster for Service {
         &self,
         request: Request<AddNodeRequest>,
     ) -> Result<Response<AddNodeReply>, Status> {
-        caller(&request)?.require(&[Role::Admin, Role::Node], "add nodes")?;
+        let caller = self.0.admit(&request, &ADD_NODE).await?;
         let AddNodeRequest { node_id, address } = request.into_inner();
         let consensus = &self.0.consensus;
         consensus.add_learner(node_id, &address).await.map_err(membership_status)?;
         consensus.add_voter(node_id).await.map_err(membership_status)?;
+        let subject = format!("node {node_id} at {address}");
+        self.0.audit(&caller, "add node", &subject, "done").await;
         Ok(Response::new(AddNodeReply {}))
     }
 
@@ -108,7 +122,7 @@ impl Cluster for Service {
         &self,
         request: Request<RemoveNodeRequest>,
     ) -> Result<Response<RemoveNodeReply>, Status> {
-        caller(&request)?.require(&[Role::Admin, Role::Node], "remove nodes")?;
+        let caller = self.0.admit(&request, &REMOVE_NODE).await?;
         let node_id = request.into_inner().node_id;
         let members = self.0.consensus.members();
         if !members.iter().any(|member| member.id == node_id) {
@@ -122,6 +136,7 @@ impl Cluster for Service {
             ));
         }
         self.0.consensus.remove_node(node_id).await.map_err(membership_status)?;
+        self.0.audit(&caller, "remove node", &format!("node {node_id}"), "done").await;
         Ok(Response::new(RemoveNodeReply {}))
     }
 
@@ -129,9 +144,10 @@ impl Cluster for Service {
         &self,
         request: Request<TransferLeaderRequest>,
     ) -> Result<Response<TransferLeaderReply>, Status> {
-        caller(&request)?.require(&[Role::Admin, Role::Node], "move the leadership")?;
+        let caller = self.0.admit(&request, &TRANSFER_LEADER).await?;
         let node_id = request.into_inner().node_id;
         self.0.consensus.transfer_leader(node_id).await.map_err(membership_status)?;
+        self.0.audit(&caller, "move leadership", &format!("to node {node_id}"), "done").await;
         Ok(Response::new(TransferLeaderReply {}))
     }
 
@@ -139,14 +155,14 @@ impl Cluster for Service {
         &self,
         request: Request<ListExecutorsRequest>,
     ) -> Result<Response<ListExecutorsReply>, Status> {
-        let who = principal(&user(&request)?);
+        let caller = self.0.admit(&request, &LIST_EXECUTORS).await?;
         let name = request.into_inner().name;
         self.0.barrier().await?;
         let executors: Vec<_> = self.0.read(|machine| {
             machine
                 .scheduler
                 .executors()
-                .filter(|(_, row)| who.may_touch(&row.owner))
+                .filter(|(_, row)| caller.may_touch(&row.owner))
                 .filter(|(_, row)| name.is_empty() || row.name == name)
                 .map(|(id, row)| convert::shown_executor(&machine.scheduler, id, row))
                 .collect()
@@ -162,9 +178,9 @@ impl Cluster for Service {
         &self,
         request: Request<SetExecutorRequest>,
     ) -> Result<Response<SetExecutorReply>, Status> {
-        let caller = user(&request)?;
-        let SetExecutorRequest { id, name, admission, reason } = request.into_inner();
-        let admission = match admission.as_str() {
+        let caller = self.0.admit(&request, &SET_EXECUTOR).await?;
+        let SetExecutorRequest { id, name, admission: word, reason } = request.into_inner();
+        let admission = match word.as_str() {
             "open" => Admission::Open,
             "cordoned" => Admission::Cordoned,
             "draining" => Admission::Draining,
@@ -174,8 +190,10 @@ impl Cluster for Service {
                 )));
             }
         };
+        let subject = format!("executor {name}: {word}");
         let command = scheduler::Command::SetAdmission(SetAdmission { name, admission, reason });
         self.0.propose(&caller, id, command).await?;
+        self.0.audit(&caller, "set admission", &subject, "done").await;
         Ok(Response::new(SetExecutorReply {}))
     }
 }
@@ -184,7 +202,7 @@ fn membership_status(error: hesper_consensus::MembershipError) -> Status {
     Status::unavailable(error.to_string())
 }
 
-fn status(node: &Node) -> StatusReply {
+fn status(node: &Node, caller: &Caller) -> StatusReply {
     let status = node.consensus.status();
     let leadership = node.consensus.leadership().borrow().clone();
     let (leader_id, leader_address) = leadership.leader.clone().unwrap_or_default();
@@ -208,7 +226,19 @@ fn status(node: &Node) -> StatusReply {
         .collect();
     let (counters, digests) = node.read(|machine| {
         let configuration = machine.scheduler.configuration();
-        (machine.scheduler.counters(), configuration.verifying_key_digests.clone())
+        let mut counters = machine.scheduler.counters();
+        if !caller.is_admin() {
+            // How much others do is their business.
+            let own = |status: JobStatus| {
+                let jobs = machine.scheduler.jobs();
+                let is_own = |view: &scheduler::JobView<'_>| view.row.owner == caller.user;
+                let count = jobs.filter(is_own).filter(|view| view.status() == status).count();
+                u64::try_from(count).unwrap_or(u64::MAX)
+            };
+            counters.jobs_pending = own(JobStatus::Pending);
+            counters.jobs_running = own(JobStatus::Running);
+        }
+        (counters, configuration.verifying_key_digests.clone())
     });
     StatusReply {
         cluster_id: node.settings.cluster_id.clone(),
@@ -257,7 +287,7 @@ impl Enrolment for EnrolmentService {
                 .ok_or_else(|| Status::internal("a role without a token"))?,
             name: request.name.clone(),
         };
-        let by = Principal::node(&node.settings.name);
+        let by = Proposer::node(&node.settings.name);
         let (owner, node_id, admitted) = match node.propose_enrolment(&by, None, command).await? {
             Reply::Admitted { owner, node_id, role } => (owner, node_id, role),
             other => return Err(super::unexpected(&other)),

@@ -31,6 +31,8 @@ pub enum Role {
     Client,
     #[n(3)]
     Admin,
+    #[n(4)]
+    Wallet,
 }
 
 impl Role {
@@ -41,12 +43,13 @@ impl Role {
             Role::Executor => "executor",
             Role::Client => "client",
             Role::Admin => "admin",
+            Role::Wallet => "wallet",
         }
     }
 
     /// Reads [`Role::word`].
     pub fn parse(word: &str) -> Option<Self> {
-        [Role::Node, Role::Executor, Role::Client, Role::Admin]
+        [Role::Node, Role::Executor, Role::Client, Role::Admin, Role::Wallet]
             .into_iter()
             .find(|role| role.word() == word)
     }

@@ -20,9 +20,10 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::caller::Caller;
 use super::sessions::StreamSerial;
 use super::{Node, Shared, convert, leader};
-use crate::identity::{Peer, Role, peer};
+use crate::identity::Role;
 
 /// The protocol that this node speaks.
 const PROTOCOL_VERSION: u32 = 1;
@@ -43,15 +44,15 @@ impl Executors for Service {
         &self,
         request: Request<Streaming<ExecutorMessage>>,
     ) -> Result<Response<Outgoing>, Status> {
-        let peer = peer(&request)?;
-        peer.require(&[Role::Executor], "open an executor session")?;
+        let caller = self.0.authenticate(&request)?;
+        caller.require_role(&[Role::Executor], "open an executor session")?;
         let mut incoming = request.into_inner();
         let hello = first_message(&mut incoming).await?;
         let node = Arc::clone(&self.0);
         let Some(token) = node.leading() else {
             return Ok(Response::new(only(not_leader(&node))));
         };
-        check_hello(&hello, &peer)?;
+        check_hello(&hello, &caller)?;
         let instance = hello.instance.clone();
         let incarnation = hello.incarnation;
         if let Some((id, _)) = node.read(|machine| {
@@ -67,12 +68,12 @@ impl Executors for Service {
                 ),
             ))));
         }
-        let executor = match register(&node, token, &peer, hello).await? {
+        let executor = match register(&node, token, &caller, hello).await? {
             Ok(executor) => executor,
             Err(answer) => return Ok(Response::new(only(answer))),
         };
-        let key = node.transfer_key(&peer.owner)?;
-        let session = Session { token, executor, instance, incarnation, key };
+        let key = node.transfer_key(&caller.user)?;
+        let session = Session { token, executor, instance, incarnation, key, caller };
         Ok(Response::new(open(node, session, incoming)))
     }
 }
@@ -87,7 +88,7 @@ async fn first_message(incoming: &mut Streaming<ExecutorMessage>) -> Result<Hell
     }
 }
 
-fn check_hello(hello: &Hello, peer: &Peer) -> Result<(), Status> {
+fn check_hello(hello: &Hello, caller: &Caller) -> Result<(), Status> {
     if hello.protocol_version != PROTOCOL_VERSION {
         return Err(Status::failed_precondition(format!(
             "this executor speaks protocol {}, the node {PROTOCOL_VERSION}; install the same \
@@ -95,11 +96,11 @@ fn check_hello(hello: &Hello, peer: &Peer) -> Result<(), Status> {
             hello.protocol_version
         )));
     }
-    if hello.name != peer.name {
+    if hello.name != caller.name {
         return Err(Status::permission_denied(format!(
             "the certificate is that of `{}`, the executor calls itself `{}`; enrol it under its \
              own name",
-            peer.name, hello.name
+            caller.name, hello.name
         )));
     }
     Ok(())
@@ -109,10 +110,10 @@ fn check_hello(hello: &Hello, peer: &Peer) -> Result<(), Status> {
 async fn register(
     node: &Node,
     token: LeadershipToken,
-    peer: &Peer,
+    caller: &Caller,
     hello: Hello,
 ) -> Result<Result<ExecutorId, node_message::Message>, Status> {
-    let command = scheduler::Command::RegisterExecutor(convert::register(hello, peer)?);
+    let command = scheduler::Command::RegisterExecutor(convert::register(hello, caller)?);
     match node.propose_as_leader(token, command).await? {
         Reply::Registered { executor } => Ok(Ok(executor)),
         Reply::Rejected(rejected) => match rejected.retry() {
@@ -157,11 +158,12 @@ struct Session {
     incarnation: u64,
     /// Its owner's key of transfers.
     key: [u8; 32],
+    caller: Caller,
 }
 
 /// Welcomes the executor, tells it what the state says, and serves the stream until it ends.
 fn open(node: Shared, session: Session, mut incoming: Streaming<ExecutorMessage>) -> Outgoing {
-    let Session { token, executor, instance, incarnation, key } = session;
+    let Session { token, executor, instance, incarnation, key, caller } = session;
     let (to_wire, on_wire) = mpsc::channel(64);
     let (stream, mut outgoing) = node.sessions.open(executor.0, instance, incarnation);
     node.sessions.send(
@@ -188,9 +190,16 @@ fn open(node: Shared, session: Session, mut incoming: Streaming<ExecutorMessage>
             incarnation,
             reports_out,
         ));
+        let refused = node.until_refused(&caller);
+        tokio::pin!(refused);
         loop {
             tokio::select! {
                 biased;
+                // The executor keeps what it holds and asks again until its user is enabled.
+                status = &mut refused => {
+                    let _ = to_wire.try_send(Err(status));
+                    break;
+                }
                 message = outgoing.recv() => match message {
                     // Dropped by the registry: replaced, stuck, or this node leads no more.
                     None => break,

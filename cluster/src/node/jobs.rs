@@ -25,10 +25,10 @@ use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::caller::{caller, forward, is_forwarded, principal};
-use super::machine::Events;
-use super::{Node, Shared, convert, machine};
-use crate::identity::{Peer, Role};
+use super::auth::Access;
+use super::caller::{Caller, forward, is_forwarded};
+use super::machine::{ClusterMachine, Events};
+use super::{Node, Shared, convert};
 
 /// Rows of one answer.
 const PAGE_MAX: u32 = 1_000;
@@ -41,6 +41,18 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(300);
 
 /// A session that was not used for so long is forgotten.
 const SESSION_IDLE_MAX: Duration = Duration::from_secs(3_600);
+
+// What each method needs.
+/// Never limited: a proof may need a session first. The table of sessions is bounded.
+const OPEN_SESSION: Access = Access::proof("jobs", "OpenSession", "change anything");
+const SUBMIT: Access = Access::change("jobs", "Submit", "submit jobs");
+const LIST: Access = Access::read("jobs", "List", "look at jobs");
+const SHOW: Access = Access::read("jobs", "Show", "look at jobs");
+const TASKS: Access = Access::read("jobs", "Tasks", "look at tasks");
+const WAIT: Access = Access::read("jobs", "Wait", "wait for jobs");
+const CANCEL: Access = Access::change("jobs", "Cancel", "cancel jobs");
+const EXPLAIN: Access = Access::read("jobs", "Explain", "ask why a job waits");
+const LOGS: Access = Access::read("jobs", "Logs", "read output");
 
 pub struct Service(pub Shared);
 
@@ -55,15 +67,11 @@ impl Jobs for Service {
         &self,
         request: Request<OpenSessionRequest>,
     ) -> Result<Response<OpenSessionReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &OPEN_SESSION).await?;
         let session = self
             .0
             .consensus
-            .open_session(
-                &machine::encode_principal(&principal(&caller)),
-                SESSION_IDLE_MAX,
-                super::PROPOSE_DEADLINE,
-            )
+            .open_session(&caller.proposer().encode(), SESSION_IDLE_MAX, super::PROPOSE_DEADLINE)
             .await
             .map_err(super::propose_status)?;
         Ok(Response::new(OpenSessionReply { session }))
@@ -73,7 +81,8 @@ impl Jobs for Service {
         &self,
         request: Request<SubmitRequest>,
     ) -> Result<Response<SubmitReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &SUBMIT).await?;
+        caller.require_user("submit a job")?;
         let SubmitRequest { id, spec } = request.into_inner();
         let spec = spec.ok_or_else(|| Status::invalid_argument("`spec` is missing"))?;
         let command = Command::SubmitJob(convert::job_spec(spec)?);
@@ -86,21 +95,21 @@ impl Jobs for Service {
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &LIST).await?;
         let request = request.into_inner();
         self.0.barrier().await?;
         Ok(Response::new(list(&self.0, &caller, &request)))
     }
 
     async fn show(&self, request: Request<ShowRequest>) -> Result<Response<Job>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &SHOW).await?;
         let job = job_id(request.get_ref().job)?;
         self.0.barrier().await?;
         Ok(Response::new(show(&self.0, &caller, job)?))
     }
 
     async fn tasks(&self, request: Request<TasksRequest>) -> Result<Response<TasksReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &TASKS).await?;
         // Only the leader hears of progress.
         if !is_forwarded(&request)
             && let Some(channel) = self.0.leader_channel()?
@@ -114,7 +123,7 @@ impl Jobs for Service {
     }
 
     async fn wait(&self, request: Request<ShowRequest>) -> Result<Response<Streamed<Job>>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &WAIT).await?;
         let job = job_id(request.get_ref().job)?;
         self.0.barrier().await?;
         let first = show(&self.0, &caller, job)?;
@@ -127,7 +136,7 @@ impl Jobs for Service {
         &self,
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &CANCEL).await?;
         let CancelRequest { id, job } = request.into_inner();
         match self.0.propose(&caller, id, Command::CancelJob(job_id(job)?)).await? {
             (_, Reply::Cancelled { already_ended }) => {
@@ -141,7 +150,7 @@ impl Jobs for Service {
         &self,
         request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &EXPLAIN).await?;
         let ExplainRequest { job, task } = request.into_inner();
         let job = job_id(job)?;
         self.0.barrier().await?;
@@ -153,12 +162,23 @@ impl Jobs for Service {
             };
             return Ok(Response::new(ExplainReply { reason, executors: Vec::new() }));
         }
-        let explanation = self
+        // An executor that serves its owner alone is no other's business.
+        let is_shown = |machine: &ClusterMachine, name: &str| {
+            machine
+                .scheduler
+                .executor_by_name(name)
+                .is_some_and(|(_, row)| !row.owner_only || caller.may_touch(&row.owner))
+        };
+        let mut explanation = self
             .0
-            .read(|machine| machine.scheduler.explain(TaskId::new(job, task)))
+            .read(|machine| {
+                machine.scheduler.explain(TaskId::new(job, task)).map(|mut explanation| {
+                    explanation.executors.retain(|(name, _)| is_shown(machine, name));
+                    explanation
+                })
+            })
             .map_err(|rejected| super::rejected_status(&rejected))?;
-        let executors = explanation
-            .executors
+        let executors = std::mem::take(&mut explanation.executors)
             .into_iter()
             .map(|(executor, reason)| ExecutorReason { executor, reason })
             .collect();
@@ -169,7 +189,7 @@ impl Jobs for Service {
         &self,
         request: Request<LogsRequest>,
     ) -> Result<Response<Streamed<LogChunk>>, Status> {
-        let caller = user(&request)?;
+        let caller = self.0.admit(&request, &LOGS).await?;
         // Executors talk to the leader alone.
         if !is_forwarded(&request)
             && let Some(channel) = self.0.leader_channel()?
@@ -185,20 +205,17 @@ impl Jobs for Service {
         let (sender, receiver) = mpsc::channel(16);
         let node = Arc::clone(&self.0);
         tokio::spawn(async move {
-            if let Err(status) = send_logs(&node, job, &request, &sender).await {
+            let sent = tokio::select! {
+                sent = send_logs(&node, job, &request, &sender) => sent,
+                status = node.until_refused(&caller) => Err(status),
+            };
+            if let Err(status) = sent {
                 // A reader that went away needs no error.
                 let _ = sender.send(Err(status)).await;
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(receiver))))
     }
-}
-
-/// The caller, when it may use the services of users.
-pub fn user<T>(request: &Request<T>) -> Result<Peer, Status> {
-    let caller = caller(request)?;
-    caller.require(&[Role::Client, Role::Admin, Role::Node], "use this service")?;
-    Ok(caller)
 }
 
 pub fn job_id(job: u64) -> Result<JobId, Status> {
@@ -215,8 +232,7 @@ fn old_job(node: &Node, job: JobId) -> Option<OldJobRow> {
 }
 
 /// One job, if `caller` may see it.
-pub fn show(node: &Node, caller: &Peer, job: JobId) -> Result<Job, Status> {
-    let who = principal(caller);
+pub fn show(node: &Node, caller: &Caller, job: JobId) -> Result<Job, Status> {
     let live = node.read(|machine| {
         machine.scheduler.job(job).map(|view| {
             let reason = view.ended_at().is_none().then(|| machine.scheduler.job_reason(job));
@@ -232,7 +248,7 @@ pub fn show(node: &Node, caller: &Peer, job: JobId) -> Result<Job, Status> {
         })
     });
     match found {
-        Some((owner, shown)) if who.may_touch(&owner) => Ok(shown),
+        Some((owner, shown)) if caller.may_touch(&owner) => Ok(shown),
         Some((owner, _)) => Err(Status::permission_denied(format!(
             "job {job} belongs to `{owner}`; only its owner and administrators see it"
         ))),
@@ -249,13 +265,12 @@ pub fn show(node: &Node, caller: &Peer, job: JobId) -> Result<Job, Status> {
 }
 
 /// Newest first.
-fn list(node: &Node, caller: &Peer, request: &ListRequest) -> ListReply {
-    let who = principal(caller);
+fn list(node: &Node, caller: &Caller, request: &ListRequest) -> ListReply {
     let limit = page(request.limit);
     let before = if request.before == 0 { u64::MAX } else { request.before };
     let is_wanted = |view: &JobView<'_>| {
         let status = view.status();
-        who.may_touch(&view.row.owner)
+        caller.may_touch(&view.row.owner)
             && (!request.active_only || matches!(status, JobStatus::Pending | JobStatus::Running))
             && (request.state.is_empty() || request.state == status.name())
     };
@@ -327,7 +342,7 @@ fn page(limit: u32) -> usize {
     usize::try_from(limit).unwrap_or(100)
 }
 
-fn tasks(node: &Node, caller: &Peer, request: &TasksRequest) -> Result<TasksReply, Status> {
+fn tasks(node: &Node, caller: &Caller, request: &TasksRequest) -> Result<TasksReply, Status> {
     let job = job_id(request.job)?;
     show(node, caller, job)?;
     let limit = page(request.limit);
@@ -418,7 +433,7 @@ fn shown_task(node: &Node, view: &TaskView) -> Task {
 /// Sends the job after each change until it has ended.
 async fn watch(
     node: Shared,
-    caller: Peer,
+    caller: Caller,
     job: JobId,
     first: Job,
     sender: mpsc::Sender<Result<Job, Status>>,
@@ -430,6 +445,8 @@ async fn watch(
     }
     // Between the first look and the subscription the job may have changed.
     let mut has_changed = true;
+    let refused = node.until_refused(&caller);
+    tokio::pin!(refused);
     loop {
         if has_changed {
             match show(&node, &caller, job) {
@@ -458,6 +475,10 @@ async fn watch(
             },
             () = tokio::time::sleep(WAIT_REFRESH) => true,
             () = sender.closed() => return,
+            status = &mut refused => {
+                let _ = sender.send(Err(status)).await;
+                return;
+            }
         };
     }
 }

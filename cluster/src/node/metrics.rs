@@ -47,6 +47,7 @@ pub fn text(node: &Node) -> String {
         counters.tasks_cancelled,
     );
     text.gauge("scheduler_executors", "known executors", counters.executors);
+    text.append(&node.wallets.render());
     text.finish()
 }
 

@@ -4,6 +4,7 @@
 //! - A change is proposed to the log and answered only when it is applied; nothing is decided here.
 //! - Only the established leader plans, and talks to executors.
 
+mod auth;
 mod caller;
 mod cluster;
 mod convert;
@@ -12,11 +13,14 @@ mod executors;
 mod guard;
 mod jobs;
 mod leader;
+mod local;
 mod machine;
 mod metrics;
+mod rest;
 mod run;
 mod sectors;
 mod sessions;
+mod wallets;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,17 +28,18 @@ use std::time::Duration;
 use hesper_consensus::{Consensus, LeadershipToken, LogIndex, ProposeError, ReadError, Request};
 use hesper_protos::job::RequestId;
 use hesper_scheduler as scheduler;
-use hesper_scheduler::{Principal, Rejected};
+use hesper_scheduler::Rejected;
 use parking_lot::Mutex;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::identity::{Authority, Identity, Peer};
+use crate::identity::{Authority, Identity};
 
 pub use machine::ClusterMachine;
 pub use run::run;
 
-use machine::{Command, Reply};
+use caller::Caller;
+use machine::{Command, Proposer, Reply};
 use sessions::Sessions;
 
 /// How long a request may wait for the log, leader changes included.
@@ -51,6 +56,9 @@ pub struct Node {
     authority: Authority,
     /// The channel to the last leader that requests were passed on to.
     leader_link: Mutex<Option<(String, Channel)>>,
+    /// Judges callers.
+    auth: auth::Auth,
+    wallets: wallets::Wallets,
 }
 
 /// The part of the configuration that services look at.
@@ -68,47 +76,44 @@ impl Node {
     /// Proposes a command of the scheduler for `caller`, through whichever node leads.
     async fn propose(
         &self,
-        caller: &Peer,
+        caller: &Caller,
         id: Option<RequestId>,
         command: scheduler::Command,
     ) -> Result<(LogIndex, scheduler::Reply), Status> {
-        let principal = caller::principal(caller);
-        match self.propose_any(&principal, id, &Command::Scheduler(Box::new(command))).await? {
+        let proposer = caller.proposer();
+        match self.propose_any(&proposer, id, &Command::Scheduler(Box::new(command))).await? {
             (_, Reply::Scheduler(scheduler::Reply::Rejected(rejected))) => {
                 Err(rejected_status(&rejected))
             }
             (index, Reply::Scheduler(reply)) => Ok((index, reply)),
-            (_, Reply::Enrolment(reply)) => Err(unexpected(&reply)),
+            (_, other) => Err(unexpected(&other)),
         }
     }
 
     async fn propose_enrolment(
         &self,
-        caller: &Principal,
+        proposer: &Proposer,
         id: Option<RequestId>,
         command: enrolment::Command,
     ) -> Result<enrolment::Reply, Status> {
-        match self.propose_any(caller, id, &Command::Enrolment(command)).await?.1 {
+        match self.propose_any(proposer, id, &Command::Enrolment(command)).await?.1 {
             Reply::Enrolment(enrolment::Reply::Rejected { message }) => {
                 Err(Status::failed_precondition(message))
             }
             Reply::Enrolment(reply) => Ok(reply),
-            Reply::Scheduler(reply) => Err(unexpected(&reply)),
+            other => Err(unexpected(&other)),
         }
     }
 
     async fn propose_any(
         &self,
-        principal: &Principal,
+        proposer: &Proposer,
         id: Option<RequestId>,
         command: &Command,
     ) -> Result<(LogIndex, Reply), Status> {
         let session = id.filter(|id| id.session != 0).map(|id| (id.session, id.sequence));
-        let request = Request {
-            session,
-            principal: machine::encode_principal(principal),
-            command: command.encode().into(),
-        };
+        let request =
+            Request { session, principal: proposer.encode(), command: command.encode().into() };
         let applied =
             self.consensus.propose(request, PROPOSE_DEADLINE).await.map_err(propose_status)?;
         let reply =
@@ -124,14 +129,14 @@ impl Node {
     ) -> Result<scheduler::Reply, Status> {
         let request = Request {
             session: None,
-            principal: machine::encode_principal(&Principal::node(&self.settings.name)),
+            principal: Proposer::node(&self.settings.name).encode(),
             command: Command::Scheduler(Box::new(command)).encode().into(),
         };
         let applied =
             self.consensus.propose_as_leader(request, token).await.map_err(propose_status)?;
         match Reply::decode(&applied.reply) {
             Ok(Reply::Scheduler(reply)) => Ok(reply),
-            Ok(Reply::Enrolment(reply)) => Err(unexpected(&reply)),
+            Ok(other) => Err(unexpected(&other)),
             Err(error) => Err(Status::internal(error.to_string())),
         }
     }
@@ -220,7 +225,7 @@ fn propose_status(error: ProposeError) -> Status {
 fn rejected_status(rejected: &Rejected) -> Status {
     let message = rejected.to_string();
     match rejected {
-        Rejected::NotAllowed { .. } | Rejected::MinerOwned { .. } => {
+        Rejected::NotAllowed { .. } | Rejected::MinerOwned { .. } | Rejected::OwnerHeld { .. } => {
             Status::permission_denied(message)
         }
         Rejected::UnknownJob { .. }
@@ -228,7 +233,9 @@ fn rejected_status(rejected: &Rejected) -> Status {
         | Rejected::UnknownTask { .. }
         | Rejected::UnknownExecutor { .. }
         | Rejected::UnknownSector { .. } => Status::not_found(message),
-        Rejected::QueueFull { .. } => Status::resource_exhausted(message),
+        Rejected::QueueFull { .. } | Rejected::QuotaExceeded { .. } => {
+            Status::resource_exhausted(message)
+        }
         Rejected::UnknownDependency { .. }
         | Rejected::Cycle { .. }
         | Rejected::BadField { .. }

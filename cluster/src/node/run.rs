@@ -5,19 +5,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use camino::Utf8Path;
 use hesper_consensus::{ClusterId, ConnectError, Connector, Consensus};
+use hesper_protos::auth::auth_server::AuthServer;
 use hesper_protos::cluster::cluster_server::ClusterServer;
 use hesper_protos::cluster::enrolment_server::EnrolmentServer;
 use hesper_protos::executor::executors_server::ExecutorsServer;
 use hesper_protos::job::jobs_server::JobsServer;
 use hesper_protos::sector::sectors_server::SectorsServer;
-use hesper_scheduler::Principal;
+use hesper_protos::wallet::signing_server::SigningServer;
+use hesper_protos::wallet::wallet_relay_server::WalletRelayServer;
+use hesper_protos::wallet::wallet_sessions_server::WalletSessionsServer;
+use tonic::service::Routes;
 use tonic::transport::{Channel, Server};
 
 use super::enrolment::Command;
-use super::machine::Factory;
+use super::machine::{Factory, Proposer};
 use super::sessions::Sessions;
-use super::{Node, Settings, Shared, cluster, executors, jobs, leader, metrics, sectors};
+use super::{
+    Node, Settings, Shared, auth, cluster, executors, jobs, leader, local, metrics, rest, sectors,
+    wallets,
+};
 use crate::client::Client;
 use crate::config;
 use crate::http;
@@ -65,6 +73,7 @@ pub async fn run(config: config::Node, stop: Shutdown) -> anyhow::Result<()> {
     )
     .await
     .with_context(|| format!("could not start the node in `{}`", config.data_dir))?;
+    let sealing_key = authority.sealing_key(auth::PURPOSE)?;
     let node = Arc::new(Node {
         consensus: consensus.clone(),
         sessions: Sessions::default(),
@@ -79,11 +88,19 @@ pub async fn run(config: config::Node, stop: Shutdown) -> anyhow::Result<()> {
         identity,
         authority,
         leader_link: parking_lot::Mutex::default(),
+        auth: auth::Auth::new(card.node_id, sealing_key),
+        wallets: wallets::Wallets::default(),
     });
     let (end, ended) = tokio::sync::watch::channel(false);
     let server = tokio::spawn(serve(Arc::clone(&node), listener, ended.clone()));
+    tokio::spawn(auth::watch(Arc::clone(&node), ended.clone()));
+    tokio::spawn(auth::confirm(Arc::clone(&node), ended.clone()));
+    tokio::spawn(auth::run_limits(Arc::clone(&node), ended.clone()));
+    tokio::spawn(wallets::relay::watch_peers(Arc::clone(&node), ended.clone()));
     let leading = tokio::spawn(leader::run(Arc::clone(&node), ended.clone()));
     let http = serve_http(Arc::clone(&node), config.http, ended.clone()).await?;
+    let rest = rest::serve(Arc::clone(&node), config.auth_http, ended.clone()).await?;
+    let local = serve_local(&node, &config.data_dir, ended.clone())?;
     let joining = tokio::spawn(enter(Arc::clone(&node), card, config.clone()));
     tracing::info!(
         node_id = node.settings.node_id,
@@ -100,10 +117,17 @@ pub async fn run(config: config::Node, stop: Shutdown) -> anyhow::Result<()> {
     let _ = leading.await;
     // Streams of executors and of other nodes would keep the server up; both dial elsewhere.
     node.sessions.close_all();
+    node.wallets.stop();
     consensus.shutdown().await;
     let _ = tokio::time::timeout(DRAIN, server).await;
+    if let Some(local) = local {
+        let _ = tokio::time::timeout(DRAIN, local).await;
+    }
     if let Some(http) = http {
         http.abort();
+    }
+    if let Some(rest) = rest {
+        rest.abort();
     }
     tracing::info!(node_id = node.settings.node_id, "node has stopped");
     fatal
@@ -237,7 +261,7 @@ async fn found(node: &Node, card: &NodeCard, config: &config::Node) -> anyhow::R
         let mut transfer_key = vec![0; 32];
         getrandom::fill(&mut transfer_key).context("the system gives no random bytes")?;
         let command = Command::Found { cluster_id: card.cluster_id.clone(), transfer_key };
-        let by = Principal::node(&card.name);
+        let by = Proposer::node(&card.name);
         if let Err(error) = node.propose_enrolment(&by, None, command).await {
             tracing::debug!(%error, "the cluster is not founded yet");
             tokio::time::sleep(JOIN_RETRY).await;
@@ -250,7 +274,6 @@ async fn serve(
     listener: tokio::net::TcpListener,
     mut ended: Shutdown,
 ) -> anyhow::Result<()> {
-    let parameters = crate::roles::parameter_cache()?;
     let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
     // Small messages must not wait for the next packet.
     let incoming = tokio_stream::StreamExt::map(incoming, |stream| {
@@ -259,17 +282,16 @@ async fn serve(
         })
     });
     let raft = super::guard::nodes_only(node.consensus.raft_service());
+    let relay = WalletRelayServer::new(wallets::relay::Service(Arc::clone(&node)));
+    let relay = super::guard::nodes_only(relay);
     Server::builder()
         .tls_config(server_tls(&node.identity))?
         .http2_keepalive_interval(Some(Duration::from_secs(5)))
         .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .add_routes(user_services(&node)?)
         .add_service(raft)
-        .add_service(
-            JobsServer::new(jobs::Service(Arc::clone(&node)))
-                .max_decoding_message_size(MESSAGE_BYTES_MAX),
-        )
-        .add_service(SectorsServer::new(sectors::Service { node: Arc::clone(&node), parameters }))
-        .add_service(ClusterServer::new(cluster::Service(Arc::clone(&node))))
+        .add_service(relay)
+        .add_service(WalletSessionsServer::new(wallets::session::Service(Arc::clone(&node))))
         .add_service(EnrolmentServer::new(cluster::EnrolmentService(Arc::clone(&node))))
         .add_service(
             ExecutorsServer::new(executors::Service(Arc::clone(&node)))
@@ -280,6 +302,53 @@ async fn serve(
         })
         .await?;
     Ok(())
+}
+
+/// What users and administrators call, over the network and on the local socket.
+fn user_services(node: &Shared) -> anyhow::Result<Routes> {
+    let parameters = crate::roles::parameter_cache()?;
+    let mut routes = Routes::builder();
+    routes
+        .add_service(
+            JobsServer::new(jobs::Service(Arc::clone(node)))
+                .max_decoding_message_size(MESSAGE_BYTES_MAX),
+        )
+        .add_service(SectorsServer::new(sectors::Service { node: Arc::clone(node), parameters }))
+        .add_service(ClusterServer::new(cluster::Service(Arc::clone(node))))
+        .add_service(AuthServer::new(auth::Service(Arc::clone(node))))
+        .add_service(SigningServer::new(wallets::signing::Service(Arc::clone(node))));
+    Ok(routes.routes())
+}
+
+/// Serves administration on this machine. A node whose directory cannot hold a socket does without.
+fn serve_local(
+    node: &Shared,
+    data_dir: &Utf8Path,
+    mut ended: Shutdown,
+) -> anyhow::Result<Option<tokio::task::JoinHandle<()>>> {
+    let (listener, path) = match local::bind(data_dir) {
+        Ok(bound) => bound,
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "there is no local administration; `--socket` will not work"
+            );
+            return Ok(None);
+        }
+    };
+    let incoming = tokio_stream::wrappers::UnixListenerStream::new(listener);
+    let server = Server::builder().add_routes(user_services(node)?);
+    Ok(Some(tokio::spawn(async move {
+        let served = server
+            .serve_with_incoming_shutdown(incoming, async move {
+                shutdown::requested(&mut ended).await;
+            })
+            .await;
+        local::remove_socket(&path);
+        if let Err(error) = served {
+            tracing::warn!(%error, "local administration is no longer served");
+        }
+    })))
 }
 
 async fn serve_http(

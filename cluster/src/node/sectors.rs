@@ -16,18 +16,30 @@ use hesper_protos::sector::{
 };
 use hesper_scheduler as scheduler;
 use hesper_scheduler::{
-    Admission, Command, ExecutorId, Liveness, Piece, Principal, Prove, ProveKind, Reply,
-    SealSector, SectorId, SectorRow, Stage, TaskId,
+    Admission, Command, ExecutorId, Liveness, Piece, Prove, ProveKind, Reply, SealSector, SectorId,
+    SectorRow, Stage, TaskId,
 };
 use tonic::{Request, Response, Status};
 
-use super::caller::principal;
-use super::jobs::{job_id, show as show_job, user};
+use super::auth::Access;
+use super::caller::Caller;
+use super::jobs::{job_id, show as show_job};
 use super::{Node, Shared, convert};
-use crate::identity::Peer;
 
 /// A client is no executor: its capabilities name reader 0.
 const CLIENT_READER: u64 = 0;
+
+// What each method needs.
+const PLACE_PIECE: Access = Access::change("sectors", "PlacePiece", "store pieces");
+const SEAL: Access = Access::change("sectors", "Seal", "seal sectors");
+const LIST: Access = Access::read("sectors", "List", "look at sectors");
+const SHOW: Access = Access::read("sectors", "Show", "look at sectors");
+const UNSEAL: Access = Access::change("sectors", "Unseal", "unseal sectors");
+const LOCATE: Access = Access::read("sectors", "Locate", "fetch files");
+const WINNING: Access = Access::proof("sectors", "Winning", "prove sectors");
+const WINDOW: Access = Access::proof("sectors", "Window", "prove sectors");
+const VERIFY_SEAL: Access = Access::read("sectors", "VerifySeal", "verify proofs");
+const VERIFY_POST: Access = Access::read("sectors", "VerifyPost", "verify proofs");
 
 pub struct Service {
     pub node: Shared,
@@ -41,7 +53,8 @@ impl Sectors for Service {
         &self,
         request: Request<PlacePieceRequest>,
     ) -> Result<Response<PlacePieceReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &PLACE_PIECE).await?;
+        caller.require_user("store a piece")?;
         let request = request.into_inner();
         let hash = convert::digest("blake3", &request.blake3)?;
         let proof = convert::proof_type(&request.proof)?;
@@ -53,7 +66,7 @@ impl Sectors for Service {
             }));
         }
         self.node.barrier().await?;
-        let (executor, name, address) = place(&self.node, &principal(&caller), request.length)?;
+        let (executor, name, address) = place(&self.node, &caller, request.length)?;
         let right = self.right(executor, 0, &hash.hex())?;
         Ok(Response::new(PlacePieceReply {
             executor_id: executor.0,
@@ -64,7 +77,8 @@ impl Sectors for Service {
     }
 
     async fn seal(&self, request: Request<SealRequest>) -> Result<Response<SealReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &SEAL).await?;
+        caller.require_user("seal a sector")?;
         let request = request.into_inner();
         let id = request.id;
         let command = Command::SealSector(seal_command(request)?);
@@ -77,7 +91,7 @@ impl Sectors for Service {
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListReply>, Status> {
-        let who = principal(&user(&request)?);
+        let caller = self.node.admit(&request, &LIST).await?;
         let request = request.into_inner();
         self.node.barrier().await?;
         let miner = (request.miner != 0).then_some(request.miner);
@@ -86,7 +100,7 @@ impl Sectors for Service {
             machine
                 .scheduler
                 .sectors(miner)
-                .filter(|(_, row)| who.may_touch(&row.owner))
+                .filter(|(_, row)| caller.may_touch(&row.owner))
                 .take(usize::try_from(limit).unwrap_or(usize::MAX))
                 .map(|(id, row)| {
                     let mut shown = convert::shown_sector(&machine.scheduler, id, row);
@@ -99,7 +113,7 @@ impl Sectors for Service {
     }
 
     async fn show(&self, request: Request<ShowRequest>) -> Result<Response<Sector>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &SHOW).await?;
         let ShowRequest { miner, sector } = request.into_inner();
         let id = SectorId::new(miner, sector);
         self.node.barrier().await?;
@@ -109,7 +123,7 @@ impl Sectors for Service {
     }
 
     async fn unseal(&self, request: Request<UnsealRequest>) -> Result<Response<JobReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &UNSEAL).await?;
         let UnsealRequest { id, miner, sector } = request.into_inner();
         self.job(&caller, id, Command::Unseal(SectorId::new(miner, sector))).await
     }
@@ -118,7 +132,7 @@ impl Sectors for Service {
         &self,
         request: Request<LocateRequest>,
     ) -> Result<Response<LocateReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &LOCATE).await?;
         let LocateRequest { job, task, name } = request.into_inner();
         let job = job_id(job)?;
         self.node.barrier().await?;
@@ -144,13 +158,13 @@ impl Sectors for Service {
         &self,
         request: Request<WinningRequest>,
     ) -> Result<Response<JobReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &WINNING).await?;
         let WinningRequest { id, miner, sectors, randomness } = request.into_inner();
         self.prove(&caller, id, ProveKind::Winning, miner, sectors, &randomness).await
     }
 
     async fn window(&self, request: Request<WindowRequest>) -> Result<Response<JobReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &WINDOW).await?;
         let WindowRequest { id, miner, sectors, randomness } = request.into_inner();
         self.prove(&caller, id, ProveKind::Window, miner, sectors, &randomness).await
     }
@@ -159,7 +173,7 @@ impl Sectors for Service {
         &self,
         request: Request<ShowRequest>,
     ) -> Result<Response<VerifyReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &VERIFY_SEAL).await?;
         let ShowRequest { miner, sector } = request.into_inner();
         let id = SectorId::new(miner, sector);
         self.node.barrier().await?;
@@ -174,7 +188,7 @@ impl Sectors for Service {
         &self,
         request: Request<VerifyPostRequest>,
     ) -> Result<Response<VerifyReply>, Status> {
-        let caller = user(&request)?;
+        let caller = self.node.admit(&request, &VERIFY_POST).await?;
         let request = request.into_inner();
         let randomness = convert::bytes32("randomness", &request.randomness)?;
         let proof_bytes = convert::hex_bytes("proof", &request.proof)?;
@@ -234,7 +248,7 @@ impl Service {
 
     async fn prove(
         &self,
-        caller: &Peer,
+        caller: &Caller,
         id: Option<hesper_protos::job::RequestId>,
         kind: ProveKind,
         miner: u64,
@@ -250,7 +264,7 @@ impl Service {
 
     async fn job(
         &self,
-        caller: &Peer,
+        caller: &Caller,
         id: Option<hesper_protos::job::RequestId>,
         command: Command,
     ) -> Result<Response<JobReply>, Status> {
@@ -264,7 +278,7 @@ impl Service {
 /// The executor with the most room that serves this owner.
 fn place(
     node: &Node,
-    who: &Principal,
+    caller: &Caller,
     length: u64,
 ) -> Result<(ExecutorId, String, String), Status> {
     node.read(|machine| {
@@ -274,7 +288,7 @@ fn place(
             .filter(|(_, row)| {
                 matches!(row.liveness, Liveness::Connected { .. })
                     && row.admission == Admission::Open
-                    && (!row.owner_only || who.may_touch(&row.owner))
+                    && (!row.owner_only || caller.may_touch(&row.owner))
                     && !row.address.is_empty()
             })
             .map(|(id, row)| {
@@ -316,11 +330,11 @@ fn seal_command(request: SealRequest) -> Result<SealSector, Status> {
     })
 }
 
-fn sector_row(node: &Node, caller: &Peer, id: SectorId) -> Result<SectorRow, Status> {
+fn sector_row(node: &Node, caller: &Caller, id: SectorId) -> Result<SectorRow, Status> {
     let row = node.read(|machine| machine.scheduler.sector(id).cloned()).ok_or_else(|| {
         super::rejected_status(&scheduler::Rejected::UnknownSector { sector: id })
     })?;
-    if !principal(caller).may_touch(&row.owner) {
+    if !caller.may_touch(&row.owner) {
         return Err(Status::permission_denied(format!(
             "sector {id} belongs to `{}`; only its owner and administrators see it",
             row.owner
@@ -358,7 +372,7 @@ fn seal_claim(row: &SectorRow, id: SectorId) -> Result<verify::SealClaim, Status
 
 fn post_sectors(
     node: &Node,
-    caller: &Peer,
+    caller: &Caller,
     miner: u64,
     numbers: &[u64],
 ) -> Result<(SealProof, Vec<PostSector>), Status> {

@@ -10,7 +10,7 @@ use hesper_scheduler::{
 use tonic::Status;
 
 use super::{digest, invalid};
-use crate::identity::Peer;
+use crate::node::caller::Caller;
 
 /// Reports of one proposal.
 pub const REPORTS_MAX: usize = 512;
@@ -19,7 +19,7 @@ pub const REPORTS_MAX: usize = 512;
 const MESSAGE_BYTES_MAX: usize = 1024;
 
 /// An executor's greeting.
-pub fn register(hello: wire::Hello, peer: &Peer) -> Result<RegisterExecutor, Status> {
+pub fn register(hello: wire::Hello, caller: &Caller) -> Result<RegisterExecutor, Status> {
     let resources = hello.resources.ok_or_else(|| invalid("resources", "are missing"))?;
     if resources.cores == 0 {
         return Err(invalid("cores", "is 0; an executor has at least one"));
@@ -31,7 +31,7 @@ pub fn register(hello: wire::Hello, peer: &Peer) -> Result<RegisterExecutor, Sta
         .collect();
     Ok(RegisterExecutor {
         name: hello.name,
-        owner: peer.owner.clone(),
+        owner: caller.user.clone(),
         incarnation: hello.incarnation,
         supervisor_boot_id: hello.supervisor_boot_id,
         machine_boot_id: hello.machine_boot_id,

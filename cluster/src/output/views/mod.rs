@@ -2,10 +2,15 @@
 //!
 //! Units: `*_at_ms` are Unix milliseconds (0: not yet), `*_us` microseconds, `*_bytes` bytes.
 
+mod auth;
 mod cluster;
 mod job;
 mod sector;
 
+pub use auth::{
+    Audit, AuditRow, AuthToken, AuthTokens, Caller, Limit, Limits, Miner, Miners, Quotas, Signer,
+    Signers, TokenText, User, UserDeleted, UserQuota, Users,
+};
 pub use cluster::{Done, Executor, Executors, Node, Prepared, Status, StoragePath, Token};
 pub use job::{
     AllCancelled, Cancelled, ExecutorReason, Explanation, Job, Jobs, Submitted, Task, TaskCounts,
@@ -77,5 +82,7 @@ fn span(from_ms: u64, to_ms: u64) -> String {
     }
 }
 
+#[cfg(test)]
+mod auth_tests;
 #[cfg(test)]
 mod tests;
