@@ -10,7 +10,7 @@ use clap::Parser;
 use hesper_benches::case::{Case, Plan};
 use hesper_benches::machine::Setting;
 use hesper_benches::row::{self, Row};
-use hesper_benches::rows::{self, KINDS};
+use hesper_benches::rows::{self, Group, KINDS};
 use hesper_benches::{disc, floor, procs};
 
 /// No new case begins after this long.
@@ -25,6 +25,9 @@ struct Options {
     /// Measure this row only; may be given several times
     #[arg(long = "name", value_name = "ROW")]
     names: Vec<String>,
+    /// Which rows to measure when none is named
+    #[arg(long, value_enum, default_value = "jobs")]
+    group: Group,
     /// Print the names of all rows
     #[arg(long)]
     list: bool,
@@ -152,7 +155,10 @@ async fn measure_all(
         let wanted: Vec<String> = kind
             .rows()
             .iter()
-            .filter(|row| options.names.is_empty() || options.names.iter().any(|name| name == *row))
+            .filter(|row| match options.names.as_slice() {
+                [] => kind.group() == options.group,
+                names => names.iter().any(|name| name == *row),
+            })
             .map(|row| (*row).to_owned())
             .collect();
         if wanted.is_empty() {

@@ -175,6 +175,15 @@ impl Pool {
         Ok(self.node(0)?.data.join("client"))
     }
 
+    /// A one-time token of `role` for the one named `name`.
+    pub fn token(&self, role: &str, name: &str) -> Result<String> {
+        token(&self.hesper, &self.client_identity()?, role, name)
+    }
+
+    pub fn address(&self, at: usize) -> Result<String> {
+        Ok(self.node(at)?.address.clone())
+    }
+
     pub fn size(&self) -> usize {
         self.nodes.len()
     }
@@ -336,7 +345,7 @@ fn parse_token(json: &str) -> Result<String> {
     Ok(token.context("`hesper node token` printed no token")?.to_owned())
 }
 
-fn command(hesper: &Path, verb: &[&str], args: &[OsString]) -> Result<String> {
+pub fn command(hesper: &Path, verb: &[&str], args: &[OsString]) -> Result<String> {
     let out = Command::new(hesper)
         .args(verb)
         .args(args)

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::case::Case;
 
 mod commits;
+mod identity;
 mod kernel;
 mod latency;
 mod noexec;
@@ -23,9 +24,12 @@ pub enum Kind {
     NoexecThree,
     Process,
     Latency,
+    Signatures,
+    Tokens,
+    Wallet,
 }
 
-pub const KINDS: [Kind; 7] = [
+pub const KINDS: [Kind; 10] = [
     Kind::Kernel,
     Kind::Commits,
     Kind::Submit,
@@ -33,9 +37,28 @@ pub const KINDS: [Kind; 7] = [
     Kind::NoexecThree,
     Kind::Process,
     Kind::Latency,
+    Kind::Signatures,
+    Kind::Tokens,
+    Kind::Wallet,
 ];
 
+/// What one run measures when no row is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Group {
+    /// Log, jobs, executors.
+    Jobs,
+    /// Signatures, tokens, the wallet.
+    Identity,
+}
+
 impl Kind {
+    pub fn group(self) -> Group {
+        match self {
+            Kind::Signatures | Kind::Tokens | Kind::Wallet => Group::Identity,
+            _ => Group::Jobs,
+        }
+    }
+
     pub fn rows(self) -> &'static [&'static str] {
         match self {
             Kind::Kernel => &["sdr_library_ns_per_label"],
@@ -51,13 +74,23 @@ impl Kind {
                 "node_rss_mib",
                 "executor_rss_mib",
             ],
+            Kind::Signatures => &[
+                "bls_sign",
+                "bls_verify",
+                "bls_aggregate_verify_100",
+                "bls_verify_batch_100",
+                "secp_sign",
+            ],
+            Kind::Tokens => &["token_verify"],
+            Kind::Wallet => &["wallet_sign_e2e_p50_ms", "wallet_sign_e2e_p99_ms"],
         }
     }
 
     /// After this long a case is given up; all of them together stay below the limit of a run.
     pub fn limit(self) -> Duration {
         Duration::from_secs(match self {
-            Kind::Kernel => 60,
+            Kind::Kernel | Kind::Tokens => 60,
+            Kind::Signatures | Kind::Wallet => 300,
             Kind::Submit => 90,
             Kind::Commits => 330,
             Kind::NoexecThree => 240,
@@ -81,6 +114,9 @@ impl Kind {
             Kind::NoexecThree => noexec::three_nodes(case).await,
             Kind::Process => process::measure(case).await,
             Kind::Latency => latency::measure(case).await,
+            Kind::Signatures => tokio::task::block_in_place(|| identity::signatures::measure(case)),
+            Kind::Tokens => tokio::task::block_in_place(|| identity::tokens::measure(case)),
+            Kind::Wallet => identity::wallet::measure(case).await,
         }
     }
 }
