@@ -123,6 +123,11 @@ pub fn from_bytes(bytes: &[u8]) -> Result<Address, AddressError> {
     let refuse = |cause| AddressError::Bytes { length: bytes.len(), cause };
     let address = Address::from_bytes(bytes).map_err(|error| refuse(cause_of(error)))?;
     check_ids(&address).map_err(refuse)?;
+    // The varint reader below us drops the bits beyond 64 of a tenth byte.
+    let canonical = address.to_bytes();
+    if canonical != bytes {
+        return Err(refuse(Cause::NotCanonical(hex::encode(canonical))));
+    }
     Ok(address)
 }
 

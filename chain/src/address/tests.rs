@@ -45,6 +45,18 @@ fn varints_that_are_not_shortest_are_refused() {
     assert!(from_bytes(&[4, 0x8a, 0x00, 1, 2]).is_err());
 }
 
+/// Found by the fuzz target `address`: the bits beyond 64 were dropped, so that one address had
+/// several encodings.
+#[test]
+fn varints_of_more_than_64_bits_are_refused() {
+    for protocol in [0, 4] {
+        for tenth in [0x02, 0x08, 0x7e] {
+            let bytes = [&[protocol][..], &[0xff; 9], &[tenth]].concat();
+            assert!(from_bytes(&bytes).is_err(), "protocol {protocol}, tenth byte {tenth}");
+        }
+    }
+}
+
 #[test]
 fn undefined_protocols_are_refused() {
     for protocol in [5, 6, 255] {

@@ -75,6 +75,8 @@ pub struct Wallet {
     log: SignLog,
     blocks: BlockTable,
     policy: RwLock<Arc<Policy>>,
+    /// One change of the policy at a time.
+    policy_change: Mutex<()>,
     /// One lane per key; its lock orders the requests of the key.
     lanes: Mutex<BTreeMap<Address, Arc<Mutex<()>>>>,
     issued: Mutex<VecDeque<[u8; 32]>>,
@@ -107,6 +109,7 @@ impl Wallet {
             log,
             blocks,
             policy: RwLock::new(Arc::new(policy)),
+            policy_change: Mutex::new(()),
             lanes: Mutex::default(),
             issued: Mutex::default(),
             changes: watch::Sender::new(0),
@@ -142,12 +145,6 @@ impl Wallet {
     #[must_use]
     pub fn policy(&self) -> Arc<Policy> {
         Arc::clone(&self.policy.read())
-    }
-
-    /// Puts another policy into force for all later requests.
-    pub fn set_policy(&self, policy: Policy) {
-        *self.policy.write() = Arc::new(policy);
-        self.changed();
     }
 
     /// Rises whenever the keys that can sign may have changed.

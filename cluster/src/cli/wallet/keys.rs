@@ -128,7 +128,7 @@ pub struct Delete {
 impl Delete {
     pub(super) async fn ask(self, out: Output) -> Result<(), Error> {
         if !self.yes {
-            confirm(&self.address)?;
+            confirm(&self.address, "A deleted key is gone for ever", "delete it")?;
         }
         let mut door = self.place.open_unlocked().await?;
         let _: Value =
@@ -137,22 +137,51 @@ impl Delete {
     }
 }
 
-fn confirm(address: &str) -> Result<(), Error> {
+/// Let a key take orders of any number again.
+///
+/// A key signs the pool's orders in rising numbers. A pool node that was broken into can have it
+/// sign under a number that no honest node reaches; then it refuses all orders until this is done.
+/// First get rid of that node: until then old orders can be asked for again too.
+#[derive(Debug, clap::Args)]
+pub struct ForgetOrders {
+    /// Its address.
+    address: String,
+    /// Do not ask for the address again.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl ForgetOrders {
+    pub(super) async fn ask(self, out: Output) -> Result<(), Error> {
+        if !self.yes {
+            let warning = "Orders that the key has signed for can be asked for again";
+            confirm(&self.address, warning, "forget them")?;
+        }
+        let mut door = self.place.open().await?;
+        let _: Value = door.call("Hesper.ForgetOrders", vec![self.address.clone().into()]).await?;
+        done(out, format!("key {} takes orders of any number again", self.address))
+    }
+}
+
+/// Has the address typed again, after a `warning` and to do what `act` says.
+fn confirm(address: &str, warning: &str, act: &str) -> Result<(), Error> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Err(Error::usage(
-            "a deleted key is gone for ever, and there is no terminal to confirm on; add --yes",
-        ));
+        return Err(Error::usage(format!(
+            "{warning}, and there is no terminal to confirm on; add --yes"
+        )));
     }
     let mut stderr = std::io::stderr().lock();
-    write!(stderr, "A deleted key is gone for ever. Type its address to delete it: ")?;
+    write!(stderr, "{warning}. Type the address to {act}: ")?;
     stderr.flush()?;
     let mut typed = String::new();
     stdin.lock().read_line(&mut typed)?;
     if typed.trim() == address {
         return Ok(());
     }
-    Err(Error::usage("that is another text; nothing was deleted"))
+    Err(Error::usage("that is another text; nothing was done"))
 }
 
 /// Show or set the default key.

@@ -3,7 +3,7 @@
 //! **Invariants**
 //! - Passwords and keys come from a terminal, a descriptor, a credential or a file, never from an
 //!   argument.
-//! - Deleting a key needs its address typed again, or `--yes`.
+//! - Deleting a key, and forgetting its orders, needs its address typed again, or `--yes`.
 
 mod door;
 mod keys;
@@ -54,6 +54,8 @@ Example, with the token that `hesper node token --role wallet` printed:
     Export(keys::Export),
     /// Delete a key.
     Delete(keys::Delete),
+    /// Let a key take orders of any number again, after a broken-into pool node used up its numbers.
+    ForgetOrders(keys::ForgetOrders),
     /// Show or set the key that is used when none is named.
     Default(keys::Default),
     /// Unlock the running wallet.
@@ -111,6 +113,7 @@ impl Wallet {
             Wallet::Import(import) => import.ask(out).await?,
             Wallet::Export(export) => export.ask(out).await?,
             Wallet::Delete(delete) => delete.ask(out).await?,
+            Wallet::ForgetOrders(forget) => forget.ask(out).await?,
             Wallet::Default(default) => default.ask(out).await?,
             Wallet::Unlock(OfPlace { place }) => keys::unlock(&place, out).await?,
             Wallet::Lock(OfPlace { place }) => keys::lock(&place, out).await?,

@@ -93,21 +93,36 @@ impl Node {
         }
     }
 
-    /// Proposes a draw and tells the ledger its answer.
+    /// Proposes a draw and tells the ledger its answer. When the call that waits for it goes away,
+    /// the ledger is told that the outcome is unknown: it must not wait for an answer.
     async fn draw(&self, draw: hesper_auth::Draw) {
+        let mut answer = Answer { node: self, draw, reply: None };
         let proposer = Proposer::node(&self.settings.name);
         let command = machine::Command::Auth(Command::Draw(draw));
-        let reply = match self.propose_any(&proposer, None, &command).await {
+        answer.reply = match self.propose_any(&proposer, None, &command).await {
             Ok((_, machine::Reply::Auth(reply))) => Some(reply),
             Ok(_) | Err(_) => None,
         };
-        let now_ms = self.state_time_ms();
-        self.auth.limits.ledger.lock().answered(now_ms, &draw, reply.as_ref());
-        self.auth.limits.answered.notify_waiters();
     }
 
     fn ms_until(&self, state_ms: u64) -> u64 {
         state_ms.saturating_sub(self.state_time_ms())
+    }
+}
+
+/// The outcome of a draw, handed to the ledger when it is dropped.
+struct Answer<'a> {
+    node: &'a Node,
+    draw: hesper_auth::Draw,
+    reply: Option<Reply>,
+}
+
+impl Drop for Answer<'_> {
+    fn drop(&mut self) {
+        let now_ms = self.node.state_time_ms();
+        let limits = &self.node.auth.limits;
+        limits.ledger.lock().answered(now_ms, &self.draw, self.reply.as_ref());
+        limits.answered.notify_waiters();
     }
 }
 
@@ -146,7 +161,8 @@ pub async fn run(node: Shared, mut stop: Shutdown) {
             let proposed = machine::Command::Auth(command.clone());
             match node.propose_any(&proposer, None, &proposed).await {
                 Ok((_, machine::Reply::Auth(Reply::Rejected(rejected)))) => {
-                    tracing::debug!(%rejected, "uses of tokens were not recorded");
+                    tracing::debug!(%rejected, "uses of tokens wait");
+                    node.auth.limits.uses.lock().give_back(&command);
                 }
                 Ok(_) => {}
                 Err(status) => {

@@ -41,6 +41,8 @@ const FRESH_MAX: Duration = Duration::from_secs(5);
 const CONFIRM_EVERY: Duration = Duration::from_secs(1);
 /// A confirmation that takes longer is none.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a leader without a signing secret tries to make one.
+const SECRET_RETRY: Duration = Duration::from_millis(500);
 /// The roles that use the services of users; executors and wallets have sessions of their own.
 const USERS: &[Role] = &[Role::Client, Role::Admin, Role::Node];
 
@@ -436,6 +438,9 @@ fn rejected_status(rejected: &hesper_auth::Rejected) -> Status {
 pub async fn watch(node: Shared, mut stop: Shutdown) {
     let mut published = node.consensus.subscribe();
     let mut leadership = node.consensus.leadership();
+    // Nothing is announced when the cluster is founded, and a proposal may fail.
+    let mut again = tokio::time::interval(SECRET_RETRY);
+    again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     node.refresh_keys();
     loop {
         if leadership.borrow_and_update().established.is_some() {
@@ -445,6 +450,7 @@ pub async fn watch(node: Shared, mut stop: Shutdown) {
             biased;
             () = shutdown::requested(&mut stop) => return,
             changed = leadership.changed() => if changed.is_err() { return },
+            _ = again.tick() => {}
             event = published.recv() => {
                 let concerns = match event {
                     Ok(published) => {

@@ -91,12 +91,12 @@ impl Alone {
         let found =
             enrolment::Command::Found { cluster_id: "alone".to_owned(), transfer_key: vec![7; 32] };
         let by = Proposer::node("n1");
-        until(|| async {
+        until(&self.node, || async {
             let found = self.node.propose_enrolment(&by, None, found.clone()).await;
             found.is_ok() || !self.node.read(|m| m.enrolment.constants().cluster_id.is_empty())
         })
         .await;
-        until(|| async {
+        until(&self.node, || async {
             self.node.require_fresh().is_ok()
                 && self.node.read(|machine| machine.auth.current_kid().is_some())
         })
@@ -158,13 +158,15 @@ impl Alone {
     }
 }
 
-/// Repeats a look until it is true.
-async fn until<F: Future<Output = bool>>(mut look: impl FnMut() -> F) {
-    let began = Instant::now();
-    while !look().await {
-        assert!(began.elapsed() < PATIENCE, "it did not come true in time");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+/// Looks again after each applied entry, until it is true; a tick is applied each second.
+async fn until<F: Future<Output = bool>>(node: &Node, mut look: impl FnMut() -> F) {
+    let mut applied = node.consensus.applied();
+    let true_at_last = async {
+        while !look().await {
+            applied.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, true_at_last).await.expect("it did not come true in time");
 }
 
 /// A request as it comes over the administration socket.
@@ -419,7 +421,7 @@ async fn uses_of_tokens_are_recorded() {
     alone.add_user("acme").await;
     let (number, token) = alone.token("acme", "read").await;
     alone.list(&token).await.unwrap();
-    until(|| async {
+    until(&alone.node, || async {
         alone.node.read(|machine| {
             machine.auth.token(number).is_some_and(|row| row.last_used_ms.is_some())
         })

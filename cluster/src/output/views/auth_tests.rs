@@ -39,7 +39,7 @@ fn quotas_as_a_table() {
     };
     let quotas = Quotas { quotas: vec![quota.into()] };
     insta::assert_snapshot!(quotas.text(), @r"
-    USER  JOBS  CORES  GPUS  STORAGE   NOTE
-    acme   3/-    8/8   0/-  0B/1GiB  disabled: nothing new starts
+    USER  JOBS  CORES  GPUS    STORAGE  NOTE
+    acme   3/-    8/8   0/-  0 B/1 GiB  disabled: nothing new starts
     ");
 }

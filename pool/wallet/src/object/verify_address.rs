@@ -1,8 +1,15 @@
 //! **Purpose**: the type `verifyaddress`: proof towards a pool that the wallet holds a key.
 //!
 //! **Invariants**: what is signed is the SHA-256 of 32 bytes of the challenger and 32 bytes that
-//! this wallet gave out, so nobody else can choose the digest, and a proof made for one pool or
-//! session is of no use in another.
+//! this wallet gave out, so nobody else can choose the digest, and an old proof is worth nothing:
+//! both halves are made anew for each challenge.
+//!
+//! What the proof does not say: to whom it was given. Neither node nor pool is part of what is
+//! signed, as in Venus, so a node that passes the random bytes of another pool on, while it holds a
+//! stream of the wallet, gets a proof that the other pool takes for its own. What binds a key to a
+//! wallet is the stream that it was proven on, with the wallet's certificate and its user's token;
+//! such a node wins requests for the key on its own stream to that pool, and no signature: it has no
+//! key, and what it passes on, the wallet judges as it judges any request.
 //!
 //! **Source**: filecoin-project/venus `venus-shared/types/wallet/sign_types.go` (MTVerifyAddress,
 //! GetSignData); Venus's gateway sends its half in `Extra`. A request that names both halves is

@@ -26,6 +26,7 @@ use std::fmt;
 use camino::{Utf8Path, Utf8PathBuf};
 use hesper_chain::{Address, Network, TokenAmount};
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use crate::object::ObjectType;
@@ -94,6 +95,8 @@ pub struct Policy {
     groups: BTreeMap<String, Vec<Address>>,
     rules: Vec<Rule>,
     denies_keys_without_rules: bool,
+    /// Hex; empty for a policy that came from no text.
+    text_sha256: String,
 }
 
 /// One thing that is wrong with a policy.
@@ -142,7 +145,8 @@ impl Policy {
     /// # Errors
     /// All problems of the text, each with its line.
     pub fn parse(text: &str, network: Network) -> Result<Policy, Problems> {
-        let (policy, problems) = read::read(text, network);
+        let (mut policy, problems) = read::read(text, network);
+        policy.text_sha256 = hex::encode(Sha256::digest(text));
         match problems.is_empty() {
             true => Ok(policy),
             false => Err(Problems(problems)),
@@ -175,6 +179,12 @@ impl Policy {
     /// The groups and how many keys each has.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &[Address])> {
         self.groups.iter().map(|(name, keys)| (name.as_str(), keys.as_slice()))
+    }
+
+    /// SHA-256 of the text that it was read from, hex; empty when there was none.
+    #[must_use]
+    pub fn text_sha256(&self) -> &str {
+        &self.text_sha256
     }
 
     #[must_use]

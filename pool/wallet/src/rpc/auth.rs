@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 use super::args::Args;
 use super::service::Call;
 use super::token::{Claims, TokenError, words};
-use crate::{Clock, Scope, SystemClock};
+use crate::{Clock, SystemClock};
 
 type Answer = Result<Value, RpcError>;
+
+/// Of the maker's name, the part that the name of a made token shows.
+const MAKER_CHARS_MAX: usize = 60;
 
 pub(super) fn verify(call: &Call<'_>, mut args: Args) -> Answer {
     let token = args.text(0)?;
@@ -18,17 +21,18 @@ pub(super) fn verify(call: &Call<'_>, mut args: Args) -> Answer {
     Ok(json!(words(claims.permission().map_err(refused)?)))
 }
 
-/// As Lotus does, the token goes out as bytes, which JSON shows in base64. It sees the keys that
-/// its maker sees.
+/// As Lotus does, the token goes out as bytes, which JSON shows in base64. It is bound to the token
+/// that makes it; only one that is made over the Unix socket stands for itself.
 pub(super) fn new(call: &Call<'_>, mut args: Args) -> Answer {
-    let groups = match &call.caller.scope {
-        Scope::All => Vec::new(),
-        Scope::Groups(groups) => groups.clone(),
+    let maker: String = call.caller.name.chars().take(MAKER_CHARS_MAX).collect();
+    let name = format!("by {maker}");
+    let claims = Claims { allow: args.strings(0)?, name, ..Claims::default() };
+    let tokens = &call.shared.tokens;
+    let token = match call.token {
+        Some(parent) => tokens.issue_with(parent, claims, SystemClock.now_ms()),
+        None => tokens.issue(claims),
     };
-    let name = format!("by {}", call.caller.name);
-    let claims = Claims { allow: args.strings(0)?, groups, name, ..Claims::default() };
-    let token = call.shared.tokens.issue(claims).map_err(refused)?;
-    Ok(json!(STANDARD.encode(token)))
+    Ok(json!(STANDARD.encode(token.map_err(refused)?)))
 }
 
 pub(super) fn token_new(call: &Call<'_>, mut args: Args) -> Answer {

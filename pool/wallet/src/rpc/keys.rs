@@ -68,6 +68,11 @@ pub(super) fn delete(call: &Call<'_>, mut args: Args) -> Answer {
     Ok(Value::Null)
 }
 
+pub(super) fn forget_orders(call: &Call<'_>, mut args: Args) -> Answer {
+    call.wallet().forget_orders(call.caller, &args.address(0)?).map_err(refused)?;
+    Ok(Value::Null)
+}
+
 pub(super) fn default(call: &Call<'_>, _: Args) -> Answer {
     let address = call.wallet().default_address(call.caller).ok_or_else(|| {
         RpcError::application("there is no default address; set one with WalletSetDefault")

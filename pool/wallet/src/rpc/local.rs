@@ -5,7 +5,7 @@ use hesper_jsonrpc::RpcError;
 use serde_json::{Value, json};
 
 use super::args::Args;
-use super::service::Call;
+use super::service::{Call, refused};
 use crate::object;
 use crate::policy::Policy;
 
@@ -85,7 +85,7 @@ pub(super) fn policy_reload(call: &Call<'_>, _: Args) -> Answer {
     })?;
     let policy = Policy::load(path, call.wallet().network())
         .map_err(|error| RpcError::application(error.to_string()))?;
-    call.wallet().set_policy(policy);
+    call.wallet().set_policy(call.caller, policy).map_err(refused)?;
     Ok(Value::Null)
 }
 

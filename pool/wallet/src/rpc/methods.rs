@@ -20,6 +20,8 @@ pub struct Method {
     pub is_local: bool,
     /// Concerns the whole wallet, so that a group's token does not suffice.
     pub is_global: bool,
+    /// Reads much of the log: few run at once, others wait for their turn.
+    pub is_scan: bool,
     /// Parameters and result, for people.
     pub about: &'static str,
     pub(super) run: fn(&Call<'_>, Args) -> Result<Value, RpcError>,
@@ -34,7 +36,16 @@ const fn method(
     run: Run,
     about: &'static str,
 ) -> Method {
-    Method { name, permission, params, is_local: false, is_global: false, about, run }
+    Method {
+        name,
+        permission,
+        params,
+        is_local: false,
+        is_global: false,
+        is_scan: false,
+        about,
+        run,
+    }
 }
 
 /// Concerns the whole wallet.
@@ -46,6 +57,17 @@ const fn global(
     about: &'static str,
 ) -> Method {
     Method { is_global: true, ..method(name, permission, params, run, about) }
+}
+
+/// Reads much of the log.
+const fn scan(
+    name: &'static str,
+    permission: Permission,
+    params: (usize, usize),
+    run: Run,
+    about: &'static str,
+) -> Method {
+    Method { is_scan: true, ..method(name, permission, params, run, about) }
 }
 
 const fn local(
@@ -139,7 +161,8 @@ pub const METHODS: &[Method] = &[
         Admin,
         (1, 1),
         auth::new,
-        "permissions: a token with them, for the caller's own keys",
+        "permissions: a token with them, for the caller's own keys; made with a token, it ends no \
+         later than that one and is revoked with it",
     ),
     global(
         "Filecoin.SetPassword",
@@ -192,13 +215,14 @@ pub const METHODS: &[Method] = &[
         local::log_set_level,
         "subsystem (or `*`), level",
     ),
-    method(
+    scan(
         "Filecoin.ListSignedRecord",
         Read,
         (0, 1),
         records::list_signed,
         "`{ID, Type, Signer, IsError, Skip, Limit, After, Before}`: what was \
-         asked and decided, newest first",
+         asked and decided, newest first; looks at the newest 10,000 records of the log (64 MiB) \
+         only, older ones are for `hesper wallet log list` on the wallet's machine",
     ),
     method("Filecoin.Version", Read, (0, 0), local::version, "the program's version"),
     local("Hesper.State", (0, 0), local::state, "what the wallet is and whether it is locked"),
@@ -216,6 +240,13 @@ pub const METHODS: &[Method] = &[
         "Lotus's hex: takes a key in, gives its address",
     ),
     local(
+        "Hesper.ForgetOrders",
+        (1, 1),
+        keys::forget_orders,
+        "address: its key takes orders of any generation and intent again, after a pool node that \
+         was broken into used up its numbers; recorded",
+    ),
+    local(
         "Hesper.ObjectTypes",
         (0, 0),
         local::object_types,
@@ -231,7 +262,7 @@ pub const METHODS: &[Method] = &[
         "Hesper.PolicyReload",
         (0, 0),
         local::policy_reload,
-        "reads the policy file again; a bad one changes nothing",
+        "reads the policy file again; recorded with the SHA-256 of its text; a bad one changes nothing",
     ),
     local(
         "Hesper.LogTail",

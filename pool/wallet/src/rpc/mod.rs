@@ -4,8 +4,9 @@
 //! **Invariants**
 //! - [`METHODS`] is the dispatch table itself: what is not in it does not exist, and what it says
 //!   of a permission is what is checked.
-//! - Without a token nothing is allowed. A token of a group sees that group's keys only, and can
-//!   make no token that sees more.
+//! - Without a token nothing is allowed. A token of a group sees that group's keys only. No token
+//!   makes one that sees or allows more, or that lives longer, also not after its revocation.
+//! - What a token may ask for reads a bounded part of the log, however long that is.
 //! - Own methods (`Hesper.*`) exist on the Unix socket only.
 //! - Passwords and keys are never logged; they are wiped from the memory that this module owns.
 //!

@@ -13,8 +13,11 @@ use crate::{Clock, SystemClock};
 
 type Answer = Result<Value, RpcError>;
 
-/// Newest records among which `ListSignedRecord` looks; older ones are for `Hesper.LogList`.
-const LOOK_BACK: usize = 100_000;
+/// Newest records among which `ListSignedRecord` looks; older ones are for `Hesper.LogList`. Any
+/// token may call it, so that its work must not grow with the log.
+pub(super) const LOOK_BACK: usize = 10_000;
+/// What the operator may ask for at once.
+const LOCAL_LIMIT_MAX: usize = 100_000;
 const LIMIT_MAX: usize = 1000;
 
 /// Venus's query. The log keeps a hash of each signature and the parsed object instead of the
@@ -27,7 +30,7 @@ pub(super) fn list_signed(call: &Call<'_>, mut args: Args) -> Answer {
         let texts = own.iter().map(|address| hesper_chain::address::format(address, network));
         wanted.among = Some(texts.collect());
     }
-    let entries = call.wallet().log().tail(LOOK_BACK).map_err(unreadable)?;
+    let entries = call.wallet().log().newest(LOOK_BACK).map_err(unreadable)?;
     let found = entries
         .iter()
         .rev()
@@ -123,7 +126,7 @@ fn detail(entry: &Entry) -> Value {
 
 pub(super) fn tail(call: &Call<'_>, mut args: Args) -> Answer {
     let limit = if args.has(0) { count(Some(args.number(0)?), 0) } else { 100 };
-    let entries = call.wallet().log().tail(limit.min(LOOK_BACK)).map_err(unreadable)?;
+    let entries = call.wallet().log().tail(limit.min(LOCAL_LIMIT_MAX)).map_err(unreadable)?;
     Ok(Value::Array(entries.iter().map(detail).collect()))
 }
 
@@ -134,7 +137,7 @@ pub(super) fn list(call: &Call<'_>, mut args: Args) -> Answer {
     let query = Query {
         key: key.map(|key| hesper_chain::address::format(&key, network)),
         from: fields.number("From")?.unwrap_or(1),
-        limit: count(fields.number("Limit")?, 100).min(LOOK_BACK),
+        limit: count(fields.number("Limit")?, 100).min(LOCAL_LIMIT_MAX),
     };
     let entries = call.wallet().log().list(&query).map_err(unreadable)?;
     Ok(Value::Array(entries.iter().map(detail).collect()))

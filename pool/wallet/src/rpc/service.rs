@@ -5,12 +5,16 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use hesper_jsonrpc::{Credentials, RpcError, Service};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::args::Args;
 use super::methods::{METHODS, Method};
 use super::token::Tokens;
 use crate::session::Board;
 use crate::{Caller, Clock, Refusal, RefusalKind, Scope, SystemClock, Wallet};
+
+/// Calls that read much of the log, at the same time: a client can send many.
+const SCANS_MAX: usize = 2;
 
 /// Sets the level of a subsystem of the program's log; the first text is the subsystem or `*`.
 pub type SetLevel = Arc<dyn Fn(&str, &str) -> Result<(), String> + Send + Sync>;
@@ -41,13 +45,15 @@ pub(super) struct Shared {
 /// The wallet's methods as a service of JSON-RPC.
 pub struct WalletService {
     shared: Arc<Shared>,
+    scans: Arc<Semaphore>,
 }
 
 impl WalletService {
     /// `board` shows the streams to the pool; an empty one where there are none.
     #[must_use]
     pub fn new(wallet: Arc<Wallet>, tokens: Tokens, board: Arc<Board>, extras: Extras) -> Self {
-        WalletService { shared: Arc::new(Shared { wallet, tokens, board, extras }) }
+        let shared = Arc::new(Shared { wallet, tokens, board, extras });
+        WalletService { shared, scans: Arc::new(Semaphore::new(SCANS_MAX)) }
     }
 }
 
@@ -55,6 +61,8 @@ impl WalletService {
 pub struct RpcCaller {
     /// `None`: no token came.
     caller: Option<Caller>,
+    /// The good token that came; none on the Unix socket.
+    token: Option<String>,
     is_local: bool,
 }
 
@@ -62,6 +70,8 @@ pub struct RpcCaller {
 pub(super) struct Call<'a> {
     pub(super) shared: &'a Shared,
     pub(super) caller: &'a Caller,
+    /// The caller's token; `None` on the Unix socket.
+    pub(super) token: Option<&'a str>,
 }
 
 impl Call<'_> {
@@ -77,15 +87,18 @@ impl Service for WalletService {
         match credentials {
             Credentials::Local { uid } => {
                 let caller = Caller { name: format!("local:{uid}"), ..Caller::local() };
-                Ok(RpcCaller { caller: Some(caller), is_local: true })
+                Ok(RpcCaller { caller: Some(caller), token: None, is_local: true })
             }
-            Credentials::Bearer(None) => Ok(RpcCaller { caller: None, is_local: false }),
+            Credentials::Bearer(None) => {
+                Ok(RpcCaller { caller: None, token: None, is_local: false })
+            }
             Credentials::Bearer(Some(token)) => {
                 let now_ms = SystemClock.now_ms();
                 let claims = self.shared.tokens.verify(token, now_ms);
                 let caller = claims.and_then(|claims| claims.caller());
                 let caller = caller.map_err(|error| RpcError::unauthorized(error.to_string()))?;
-                Ok(RpcCaller { caller: Some(caller), is_local: false })
+                let token = Some(token.clone());
+                Ok(RpcCaller { caller: Some(caller), token, is_local: false })
             }
         }
     }
@@ -97,10 +110,19 @@ impl Service for WalletService {
         params: Vec<Value>,
     ) -> Result<Value, RpcError> {
         let method = find(name, caller.is_local)?;
-        let caller = permit(method, caller)?.clone();
+        let (token, caller) = (caller.token.clone(), permit(method, caller)?.clone());
         let args = Args::new(method.name, self.shared.wallet.network(), method.params, params)?;
         let shared = self.shared.clone();
-        let run = move || (method.run)(&Call { shared: &shared, caller: &caller }, args);
+        let scan = match method.is_scan {
+            true => self.scans.clone().acquire_owned().await.ok(),
+            false => None,
+        };
+        let run = move || {
+            // Held until the thread is done, also when nobody waits for it any more.
+            let _scan = scan;
+            let call = Call { shared: &shared, caller: &caller, token: token.as_deref() };
+            (method.run)(&call, args)
+        };
         tokio::task::spawn_blocking(run).await.unwrap_or_else(|error| {
             tracing::error!(%error, method = name, "a method's thread failed");
             Err(RpcError::internal(format!("the method '{name}' failed; see the wallet's log")))

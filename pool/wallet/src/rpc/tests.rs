@@ -16,7 +16,7 @@ use super::{Claims, Extras, Tokens, WalletService};
 use crate::keystore::Scrypt;
 use crate::policy::Policy;
 use crate::session::Board;
-use crate::{Settings, Wallet};
+use crate::{Caller, Settings, Wallet};
 
 /// A wallet in a directory of its own, unlocked.
 struct Fixture {
@@ -81,7 +81,7 @@ impl Fixture {
 
     fn policy(&self, text: &str) {
         let policy = Policy::parse(text, self.wallet.network()).unwrap();
-        self.wallet.set_policy(policy);
+        self.wallet.set_policy(&Caller::local(), policy).unwrap();
     }
 }
 

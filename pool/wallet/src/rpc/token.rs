@@ -4,6 +4,8 @@
 //! - Only HS256 is taken; `none` and every other algorithm are refused before anything else.
 //! - Signatures are compared in constant time.
 //! - A claim that is not understood does not widen a token: groups that cannot be read refuse it.
+//! - A token that was made with another allows and sees no more than that one, ends no later, and is
+//!   revoked with it.
 //! - The secret and the list of revoked tokens lie in files with the rights 0600, replaced as a
 //!   whole.
 //!
@@ -30,6 +32,10 @@ const REVOKED_FILE: &str = "jwt-revoked";
 const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 /// A token with many groups has some hundreds.
 const TOKEN_BYTES_MAX: usize = 8192;
+/// It stands in each record of what the token asks for.
+const NAME_BYTES_MAX: usize = 256;
+/// Tokens above a token.
+const PARENTS_MAX: usize = 8;
 
 /// What a token says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +52,9 @@ pub struct Claims {
     /// By which it is revoked.
     #[serde(rename = "jti", default, skip_serializing_if = "String::is_empty")]
     pub id: String,
+    /// Ids of the tokens with which it was made, the first one first: it is revoked with any of them.
+    #[serde(rename = "Parents", default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
     /// Seconds since 1970.
     #[serde(rename = "exp", default, skip_serializing_if = "Option::is_none")]
     pub expires_at_s: Option<u64>,
@@ -64,12 +73,30 @@ pub enum TokenError {
     Expired { expires_at_s: u64 },
     #[error("the token was revoked")]
     Revoked,
+    #[error("the token was revoked, because `{parent}`, with which it was made, was")]
+    ParentRevoked { parent: String },
     #[error("`{0}` is no permission; there are read, write, sign and admin")]
     NoPermission(String),
     #[error("a token needs at least one permission: read, write, sign or admin")]
     NoPermissions,
     #[error("a token without id cannot be revoked alone; change the secret instead")]
     NoId,
+    #[error("a token without id makes no other, which could not be revoked with it")]
+    NoIdOfParent,
+    #[error(
+        "the token has {PARENTS_MAX} tokens above it and makes no other; \
+         use an earlier one, or `hesper wallet token create`"
+    )]
+    TooManyParents,
+    #[error("a token that allows `{held}` makes none that allows `{asked}`")]
+    Wider { held: &'static str, asked: &'static str },
+    #[error("the name of a token has at most {NAME_BYTES_MAX} bytes and no control characters")]
+    BadName,
+    #[error(
+        "the token would have more than {TOKEN_BYTES_MAX} bytes; give it fewer groups, or shorter \
+         names"
+    )]
+    TooLong,
     #[error(
         "`{path}` may be read by others than its owner; set its rights to 0600 and, as it may be \
          known, rotate it"
@@ -115,19 +142,42 @@ impl Tokens {
     /// Makes a token.
     ///
     /// # Errors
-    /// When `claims` name no or no known permission, or there is no randomness for an id.
-    pub fn issue(&self, mut claims: Claims) -> Result<String, TokenError> {
-        highest(&claims.allow)?;
-        if claims.id.is_empty() {
-            let mut id = [0; 8];
-            getrandom::fill(&mut id).map_err(TokenError::Randomness)?;
-            claims.id = hex::encode(id);
+    /// When `claims` name no or no known permission, texts are too long, or there is no randomness
+    /// for an id.
+    pub fn issue(&self, claims: Claims) -> Result<String, TokenError> {
+        self.kept.read().issue(claims)
+    }
+
+    /// Makes a token with the token `parent`: it sees what that one sees, allows no more, ends no
+    /// later, and is revoked with it.
+    ///
+    /// # Errors
+    /// As for [`Tokens::issue`]; when `parent` is not good now, or has too many tokens above it.
+    pub fn issue_with(
+        &self,
+        parent: &str,
+        mut claims: Claims,
+        now_ms: u64,
+    ) -> Result<String, TokenError> {
+        // One look: `parent` cannot be revoked, or its secret replaced, between check and issue.
+        let kept = self.kept.read();
+        let parent = kept.verify(parent, now_ms)?;
+        let (held, asked) = (parent.permission()?, claims.permission()?);
+        if asked > held {
+            return Err(TokenError::Wider { held: held.word(), asked: asked.word() });
         }
-        let payload = serde_json::to_vec(&claims).expect("strings and numbers can be written");
-        let signed =
-            format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(payload));
-        let tag = mac(&self.kept.read().secret, &signed).finalize().into_bytes();
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag)))
+        if parent.id.is_empty() {
+            return Err(TokenError::NoIdOfParent);
+        }
+        if parent.parents.len() >= PARENTS_MAX {
+            return Err(TokenError::TooManyParents);
+        }
+        let ends = parent.expires_at_s.into_iter().chain(claims.expires_at_s);
+        claims.expires_at_s = ends.min();
+        claims.groups = parent.groups;
+        claims.parents = parent.parents;
+        claims.parents.push(parent.id);
+        kept.issue(claims)
     }
 
     /// Reads a token and says why, if it is not good now.
@@ -135,34 +185,11 @@ impl Tokens {
     /// # Errors
     /// See [`TokenError`].
     pub fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::Malformed("it is too long"));
-        }
-        let (signed, tag) =
-            token.rsplit_once('.').ok_or(TokenError::Malformed("it has no signature"))?;
-        let (header, payload) =
-            signed.split_once('.').ok_or(TokenError::Malformed("it has no payload"))?;
-        let header: Header = decode_json(header)?;
-        if header.alg != "HS256" {
-            return Err(TokenError::Algorithm);
-        }
-        let tag = decode(tag)?;
-        let kept = self.kept.read();
-        mac(&kept.secret, signed).verify_slice(&tag).map_err(|_| TokenError::Foreign)?;
-        let claims: Claims = decode_json(payload)?;
-        highest(&claims.allow)?;
-        if let Some(expires_at_s) = claims.expires_at_s
-            && now_ms / 1000 >= expires_at_s
-        {
-            return Err(TokenError::Expired { expires_at_s });
-        }
-        if kept.revoked.contains(&claims.id) {
-            return Err(TokenError::Revoked);
-        }
-        Ok(claims)
+        self.kept.read().verify(token, now_ms)
     }
 
-    /// Refuses the token with this id from now on, also after a restart.
+    /// Refuses the token with this id from now on, and all that were made with it, also after a
+    /// restart.
     ///
     /// # Errors
     /// When the list cannot be written.
@@ -199,6 +226,57 @@ impl Tokens {
         let mut kept = self.kept.write();
         kept.secret = make_secret(&self.dir)?;
         Ok(())
+    }
+}
+
+impl Kept {
+    fn issue(&self, mut claims: Claims) -> Result<String, TokenError> {
+        highest(&claims.allow)?;
+        if claims.name.len() > NAME_BYTES_MAX || claims.name.chars().any(char::is_control) {
+            return Err(TokenError::BadName);
+        }
+        if claims.id.is_empty() {
+            let mut id = [0; 8];
+            getrandom::fill(&mut id).map_err(TokenError::Randomness)?;
+            claims.id = hex::encode(id);
+        }
+        let payload = serde_json::to_vec(&claims).expect("strings and numbers can be written");
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(payload));
+        let tag = mac(&self.secret, &signed).finalize().into_bytes();
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag));
+        // A longer one is not taken back.
+        if token.len() > TOKEN_BYTES_MAX { Err(TokenError::TooLong) } else { Ok(token) }
+    }
+
+    fn verify(&self, token: &str, now_ms: u64) -> Result<Claims, TokenError> {
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(TokenError::Malformed("it is too long"));
+        }
+        let (signed, tag) =
+            token.rsplit_once('.').ok_or(TokenError::Malformed("it has no signature"))?;
+        let (header, payload) =
+            signed.split_once('.').ok_or(TokenError::Malformed("it has no payload"))?;
+        let header: Header = decode_json(header)?;
+        if header.alg != "HS256" {
+            return Err(TokenError::Algorithm);
+        }
+        let tag = decode(tag)?;
+        mac(&self.secret, signed).verify_slice(&tag).map_err(|_| TokenError::Foreign)?;
+        let claims: Claims = decode_json(payload)?;
+        highest(&claims.allow)?;
+        if let Some(expires_at_s) = claims.expires_at_s
+            && now_ms / 1000 >= expires_at_s
+        {
+            return Err(TokenError::Expired { expires_at_s });
+        }
+        if self.revoked.contains(&claims.id) {
+            return Err(TokenError::Revoked);
+        }
+        match claims.parents.iter().find(|parent| self.revoked.contains(*parent)) {
+            Some(parent) => Err(TokenError::ParentRevoked { parent: parent.clone() }),
+            None => Ok(claims),
+        }
     }
 }
 

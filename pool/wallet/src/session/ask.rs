@@ -2,6 +2,7 @@
 //!
 //! **Invariants**
 //! - At most `in_flight_max` requests of a stream are signed at once, at most `waiting_max` wait.
+//! - What a node sends is bounded before it is looked at, kept or recorded.
 //! - The time that a request waits counts against its deadline.
 
 use std::sync::Arc;
@@ -10,6 +11,14 @@ use hesper_protos::wallet::{Answer, Ask, Refusal, RefusalKind, SignatureValue, a
 use tokio::sync::Semaphore;
 
 use super::holder::{Asked, Denied, Fenced, Holder};
+use super::possession::ADDRESS_BYTES_MAX;
+
+/// A user's name; it stands in every record.
+const USER_BYTES_MAX: usize = 256;
+/// The longest of Venus's words has 17.
+const OBJECT_TYPE_BYTES_MAX: usize = 32;
+/// The bytes to sign and the object together: what is larger does not fit into a record.
+const OBJECT_BYTES_MAX: usize = 1 << 20;
 
 /// What the requests of one stream share.
 pub(super) struct Desk<H> {
@@ -70,9 +79,9 @@ fn internal(message: &str) -> Denied {
 }
 
 fn read(ask: Ask, node_id: u64, received_ms: u64) -> Result<Asked, Denied> {
-    let signer = hesper_chain::address::parse(&ask.signer).map_err(|error| Denied {
-        kind: RefusalKind::BadObject,
-        message: format!("the signer `{}` is no address: {error}", ask.signer),
+    check(&ask)?;
+    let signer = hesper_chain::address::parse(&ask.signer).map_err(|error| {
+        bad(format!("the signer `{}` is no address: {error}", ask.signer.escape_debug()))
     })?;
     if ask.deadline_ms == 0 {
         return Err(Denied {
@@ -93,4 +102,31 @@ fn read(ask: Ask, node_id: u64, received_ms: u64) -> Result<Asked, Denied> {
             deadline_ms: received_ms.saturating_add(ask.deadline_ms),
         }),
     })
+}
+
+fn check(ask: &Ask) -> Result<(), Denied> {
+    let texts = [
+        ("the signer", &ask.signer, ADDRESS_BYTES_MAX),
+        ("the object type", &ask.object_type, OBJECT_TYPE_BYTES_MAX),
+        ("the user", &ask.user, USER_BYTES_MAX),
+    ];
+    for (what, text, bytes_max) in texts {
+        if text.len() > bytes_max {
+            let bytes = text.len();
+            return Err(bad(format!("{what} has {bytes} bytes; at most {bytes_max} are taken")));
+        }
+    }
+    if ask.user.chars().any(char::is_control) {
+        return Err(bad("the user's name holds control characters".to_owned()));
+    }
+    let bytes = ask.to_sign.len().saturating_add(ask.extra.len());
+    if bytes > OBJECT_BYTES_MAX {
+        let message = format!("the object has {bytes} bytes; at most {OBJECT_BYTES_MAX} are taken");
+        return Err(bad(message));
+    }
+    Ok(())
+}
+
+fn bad(message: String) -> Denied {
+    Denied { kind: RefusalKind::BadObject, message }
 }

@@ -3,7 +3,8 @@
 //! **Invariants**
 //! - Each own random is offered once and answers one challenge; challenges answer them in the order
 //!   in which they were offered.
-//! - Only keys that were offered with that random are proven.
+//! - Only keys that were offered with that random are proven, each once; a challenge that names more
+//!   keys than were offered ends the stream, so that a node sets no more work than it was offered.
 //!
 //! **Source**: `proto/hesper/wallet.proto`, messages `Challenge` and `Possession`; Venus's type
 //! `verifyaddress`.
@@ -14,6 +15,8 @@ use sha2::{Digest, Sha256};
 
 /// Offers that wait for their challenge; more means that the node does not answer.
 const OUTSTANDING_MAX: usize = 64;
+/// The longest address, f4 with a sub-address of 54 bytes, has some 115 characters.
+pub(super) const ADDRESS_BYTES_MAX: usize = 128;
 
 /// Own randoms that wait for a challenge.
 #[derive(Default)]
@@ -47,6 +50,10 @@ pub(super) enum BadChallenge {
     Length(usize),
     #[error("a challenge's random is the wallet's own, so that the node mixed nothing in")]
     Echo,
+    #[error("a challenge names {asked} keys, but {offered} were offered")]
+    TooMany { asked: usize, offered: usize },
+    #[error("a challenge names a key of {0} bytes, which is no address")]
+    Address(usize),
     #[error("the node leaves {0} offers without challenge")]
     Unanswered(usize),
 }
@@ -78,11 +85,19 @@ impl Offers {
         if node_random == offer.own_random {
             return Err(BadChallenge::Echo);
         }
+        let offered = offer.addresses.len();
+        if addresses.len() > offered {
+            return Err(BadChallenge::TooMany { asked: addresses.len(), offered });
+        }
+        if let Some(long) = addresses.iter().find(|address| address.len() > ADDRESS_BYTES_MAX) {
+            return Err(BadChallenge::Address(long.len()));
+        }
+        let asked: BTreeSet<String> = addresses.into_iter().collect();
         let mut extra = [0; 64];
         extra[..32].copy_from_slice(&node_random);
         extra[32..].copy_from_slice(&offer.own_random);
         let (prove, refuse) =
-            addresses.into_iter().partition(|address| offer.addresses.contains(address));
+            asked.into_iter().partition(|address| offer.addresses.contains(address));
         Ok(Task { to_sign: Sha256::digest(extra).into(), extra, prove, refuse })
     }
 }
@@ -98,9 +113,9 @@ mod tests {
     #[test]
     fn each_challenge_answers_the_oldest_own_random() {
         let mut offers = Offers::default();
-        offers.note([1; 32], &texts(&["a"])).unwrap();
+        offers.note([1; 32], &texts(&["a", "c"])).unwrap();
         offers.note([2; 32], &texts(&["b"])).unwrap();
-        let first = offers.answer(&[9; 32], texts(&["a", "b"])).unwrap();
+        let first = offers.answer(&[9; 32], texts(&["b", "a"])).unwrap();
         assert_eq!((first.prove, first.refuse), (texts(&["a"]), texts(&["b"])));
         assert_eq!(first.extra, [[9; 32], [1; 32]].concat()[..]);
         let expected: [u8; 32] = Sha256::digest(first.extra).into();
@@ -130,6 +145,31 @@ mod tests {
             offers.note([1; 32], &[]).unwrap();
             assert_eq!(offers.answer(&random, vec![]), Err(expected));
         }
+    }
+
+    #[test]
+    fn a_key_is_proven_once_however_often_it_is_named() {
+        let mut offers = Offers::default();
+        offers.note([1; 32], &texts(&["a", "b", "c"])).unwrap();
+        let task = offers.answer(&[9; 32], texts(&["a", "a", "a"])).unwrap();
+        assert_eq!((task.prove, task.refuse), (texts(&["a"]), texts(&[])));
+        offers.note([2; 32], &texts(&["a", "b", "c"])).unwrap();
+        let task = offers.answer(&[9; 32], texts(&["x", "b", "x"])).unwrap();
+        assert_eq!((task.prove, task.refuse), (texts(&["b"]), texts(&["x"])));
+    }
+
+    #[test]
+    fn a_challenge_of_more_keys_than_offered_or_of_no_address_is_refused() {
+        let mut offers = Offers::default();
+        offers.note([1; 32], &texts(&["a", "b"])).unwrap();
+        let expected = BadChallenge::TooMany { asked: 3, offered: 2 };
+        assert_eq!(offers.answer(&[9; 32], texts(&["a", "b", "a"])), Err(expected));
+        offers.note([1; 32], &texts(&["a", "b"])).unwrap();
+        let long = "f".repeat(ADDRESS_BYTES_MAX + 1);
+        assert_eq!(offers.answer(&[9; 32], vec![long]), Err(BadChallenge::Address(129)));
+        offers.note([1; 32], &[]).unwrap();
+        let expected = BadChallenge::TooMany { asked: 1, offered: 0 };
+        assert_eq!(offers.answer(&[9; 32], texts(&["a"])), Err(expected));
     }
 
     #[test]

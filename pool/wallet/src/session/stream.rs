@@ -3,8 +3,9 @@
 //! **Invariants**
 //! - Whatever takes time runs beside the reading, so that pings are answered at once.
 //! - Nothing is queued without bound: a node that does not read its answers loses the stream.
+//! - Of what a node says, only keys that were offered to it and texts of bounded length are kept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hesper_chain::Address;
@@ -29,6 +30,8 @@ const QUEUE: usize = 512;
 /// An object of the chain has at most a few hundred KiB.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 const PROTOCOL: u32 = 1;
+/// Of a node's reason, what people are shown.
+const REASON_CHARS_MAX: usize = 256;
 
 /// Why a stream ended.
 #[derive(Debug, thiserror::Error)]
@@ -41,11 +44,11 @@ pub(super) enum Ended {
     NoWelcome(u128),
     #[error("its first message was no welcome")]
     NotWelcome,
-    #[error("the node refused: {}", .0.message())]
+    #[error("the node refused: {}", shown(.0.message()))]
     Status(#[from] Box<tonic::Status>),
     #[error("the node closed the stream")]
     Closed,
-    #[error("the node said goodbye: {0}")]
+    #[error("the node said goodbye: {}", shown(.0))]
     Goodbye(String),
     #[error("nothing came for {0} ms")]
     Silence(u128),
@@ -220,14 +223,20 @@ impl<H: Holder> Stream<'_, H> {
     }
 
     fn note_accepted(&mut self, accepted: Accepted) {
-        self.accepted.extend(accepted.addresses);
-        let refused: Vec<(String, String)> =
-            accepted.refused.into_iter().map(|refused| (refused.address, refused.reason)).collect();
+        let is_offered = |address: &String| self.offered.contains(address);
+        self.accepted.extend(accepted.addresses.into_iter().filter(is_offered));
+        let refused: BTreeMap<String, String> = accepted
+            .refused
+            .into_iter()
+            .filter(|refused| is_offered(&refused.address))
+            .map(|refused| (refused.address, shown(&refused.reason)))
+            .collect();
         for (address, reason) in &refused {
             tracing::warn!(address, reason, node_id = self.desk.node_id, "key not accepted");
             self.accepted.remove(address);
         }
-        self.shared.board.proven(self.slot, self.accepted.iter().cloned().collect(), refused);
+        let accepted = self.accepted.iter().cloned().collect();
+        self.shared.board.proven(self.slot, accepted, refused.into_iter().collect());
     }
 
     /// Tells the node which keys came and went since it was last told.
@@ -273,6 +282,12 @@ async fn usable<H: Holder>(shared: &Shared<H>) -> Vec<String> {
     };
     texts.sort();
     texts
+}
+
+/// A node's words in one line, cut where they are long.
+fn shown(words: &str) -> String {
+    let plain = |letter: char| if letter.is_control() { ' ' } else { letter };
+    words.chars().take(REASON_CHARS_MAX).map(plain).collect()
 }
 
 fn text(address: &Address) -> String {

@@ -14,6 +14,7 @@
 mod counters;
 mod error;
 pub(crate) mod frame;
+mod newest;
 mod prune;
 mod read;
 mod record;
@@ -37,6 +38,7 @@ use self::{
 pub use self::{
     counters::{FenceMark, SIGNED_MAX, Usage, WINDOW_MS_MAX},
     error::LogError,
+    newest::newest,
     prune::Pruned,
     read::{Entry, Query, Summary, export, list, tail, verify, verify_export},
     record::{Decision, Fence, Record},
@@ -318,6 +320,14 @@ impl SignLog {
     /// As `verify`.
     pub fn tail(&self, limit: usize) -> Result<Vec<Entry>, LogError> {
         tail(&self.dir, limit)
+    }
+
+    /// The newest lines without a walk of the whole log; see `newest`.
+    ///
+    /// # Errors
+    /// As `newest`.
+    pub fn newest(&self, limit: usize) -> Result<Vec<Entry>, LogError> {
+        newest(&self.dir, limit)
     }
 
     /// Verifies the whole chain; see `verify`.

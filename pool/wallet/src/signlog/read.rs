@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{
     error::LogError,
-    frame::{self, Hash, Step},
+    frame::{self, Bad, Hash, Step},
     record::Record,
     segment::{self, Checkpoint, Mark, Position},
 };
@@ -163,14 +163,7 @@ pub(crate) fn walk(
                     offset = end;
                 }
                 Step::Bad(bad) => {
-                    let is_behind_mark = match &mark {
-                        Some(mark) => {
-                            *first > mark.segment
-                                || (*first == mark.segment && offset as u64 >= mark.offset)
-                        }
-                        None => bad.is_interrupted_append(),
-                    };
-                    if !is_last || !is_behind_mark {
+                    if !is_last || !is_unacknowledged(mark.as_ref(), *first, offset, bad) {
                         return Err(LogError::damaged(&path, offset, bad.reason()));
                     }
                     walked.torn = true;
@@ -201,6 +194,16 @@ pub(crate) fn walk(
     }
     walked.checkpoint = checkpoint.map(|(checkpoint, _)| checkpoint);
     Ok(walked)
+}
+
+/// True when what is wrong at `offset` of the segment `first` lies behind what was acknowledged.
+pub(crate) fn is_unacknowledged(mark: Option<&Mark>, first: u64, offset: usize, bad: Bad) -> bool {
+    match mark {
+        Some(mark) => {
+            first > mark.segment || (first == mark.segment && offset as u64 >= mark.offset)
+        }
+        None => bad.is_interrupted_append(),
+    }
 }
 
 /// All records of one complete segment.
@@ -283,8 +286,9 @@ pub fn list(dir: &Utf8Path, query: &Query) -> Result<Vec<Entry>, LogError> {
     Ok(found)
 }
 
-/// Bodies that `tail` holds at once, bytes: records of large objects have far more than others.
-const TAIL_BYTES_MAX: usize = 64 << 20;
+/// Bodies that `tail` and `newest` hold at once, bytes: records of large objects have far more than
+/// others.
+pub(crate) const TAIL_BYTES_MAX: usize = 64 << 20;
 
 /// The newest `limit` lines, fewer if they are very large; oldest first.
 ///

@@ -635,3 +635,42 @@ fn a_log_of_many_records_opens_with_its_counters() {
     assert_eq!(log.usage("f1key", None, DAY_MS + RECORDS, 10_000).signed, 10_000);
     assert_eq!(log.append(&signed(RECORDS + 1, DAY_MS)).unwrap().sequence, RECORDS + 1);
 }
+
+#[test]
+fn the_newest_records_are_found_without_opening_older_files() {
+    let (_kept, dir) = temporary();
+    fill(&dir, small(), 100);
+    let log = SignLog::open_with(&dir, small()).unwrap();
+    let segments = segment::list(&dir).unwrap();
+    assert!(segments.len() > 4, "{segments:?}");
+    for limit in [0, 1, 7, 20, 100, 1000] {
+        assert_eq!(log.newest(limit).unwrap(), log.tail(limit).unwrap(), "for {limit}");
+    }
+    // The oldest file is gone: who walks notices, who looks at the newest does not come near.
+    fs::remove_file(segment::path_of(&dir, segments[0])).unwrap();
+    assert!(matches!(log.tail(5), Err(LogError::Damaged { .. })));
+    let found = log.newest(5).unwrap();
+    assert_eq!(found.iter().map(|entry| entry.sequence).collect::<Vec<_>>(), [96, 97, 98, 99, 100]);
+    // Damage in what is read is noticed: a file in the middle that is another's, and a changed byte.
+    let middle = segments[segments.len() - 2];
+    fs::remove_file(segment::path_of(&dir, middle)).unwrap();
+    assert!(matches!(log.newest(50), Err(LogError::Damaged { .. })));
+    let last = segment::path_of(&dir, segments[segments.len() - 1]);
+    let mut bytes = fs::read(&last).unwrap();
+    bytes[segment::HEADER_BYTES + 8] ^= 1;
+    fs::write(&last, bytes).unwrap();
+    assert!(matches!(log.newest(1), Err(LogError::Damaged { .. })));
+}
+
+#[test]
+fn the_newest_records_begin_after_what_was_pruned_and_end_before_a_torn_tail() {
+    let (_kept, dir) = temporary();
+    fill(&dir, small(), 50);
+    let log = SignLog::open_with(&dir, small()).unwrap();
+    assert!(log.prune(30_000, "operator", 10 * DAY_MS).unwrap().records > 10);
+    assert_eq!(log.newest(1000).unwrap(), log.tail(1000).unwrap());
+    let last = segment::path_of(&dir, *segment::list(&dir).unwrap().last().unwrap());
+    let torn = OpenOptions::new().append(true).open(last).unwrap();
+    io::Write::write_all(&mut &torn, &[9, 0, 0, 0, 1]).unwrap();
+    assert_eq!(log.newest(1000).unwrap(), log.tail(1000).unwrap());
+}

@@ -4,20 +4,22 @@
 //! **Invariants**
 //! - A caller with a scope sees the keys of its groups and no others: a foreign key is answered
 //!   like an absent one. Only callers without one make, bring in and delete keys, or hold the lock.
-//! - An export is recorded before the secret is handed out, and needs a rule.
+//! - An export is recorded before the secret is handed out, and needs a rule. A policy is recorded,
+//!   by the hash of its text, before it is in force.
 //!
 //! **Source**: filecoin-project/lotus `chain/wallet/wallet.go` for the default address (the first
 //! key, until another is set).
 
 use std::fs;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use camino::Utf8Path;
 use hesper_chain::key::{KeyType, SecretKey, lotus_export};
 use hesper_chain::{Address, Network, address};
 use zeroize::Zeroizing;
 
-use crate::policy::Facts;
+use crate::policy::{Facts, Policy};
 use crate::protect::Secret;
 use crate::signlog::{Decision, FORGET_ORDERS, Record};
 
@@ -260,6 +262,29 @@ impl Wallet {
         self.act(caller, "change-password", None, |_| {
             Ok(self.keystore.change_password(old, new)?)
         })
+    }
+
+    /// Puts another policy into force for all later requests, once the log says which.
+    ///
+    /// # Errors
+    /// Without permission, or when it cannot be recorded; then the policy in force stays.
+    pub fn set_policy(&self, caller: &Caller, policy: Policy) -> Result<(), Refusal> {
+        let mut record = self.record(caller, "set-policy");
+        record.shown = serde_json::json!({
+            "sha256": policy.text_sha256(),
+            "rules": policy.rule_count(),
+            "groups": policy.groups().count(),
+        });
+        if let Err(refusal) = self.may_rule(caller) {
+            return Err(self.refused(record, refusal));
+        }
+        // The last one in the log is the one in force.
+        let _alone = self.policy_change.lock();
+        record.decision = Decision::Done;
+        self.log.append(&record).map_err(|error| Refusal::log(&error))?;
+        *self.policy.write() = Arc::new(policy);
+        self.changed();
+        Ok(())
     }
 
     /// Does something that concerns the whole wallet, and records it or its refusal.

@@ -438,6 +438,26 @@ fn an_absurd_intent_is_undone_by_the_operator_alone() {
 }
 
 #[test]
+fn a_policy_is_in_force_only_when_it_is_recorded_and_by_the_operator_alone() {
+    let desk = desk("");
+    let rules = "keys_without_rules = \"deny\"\n";
+    let policy = Policy::parse(rules, Network::Mainnet).expect("it is one");
+    let signer = Caller { permission: Permission::Sign, ..Caller::local() };
+    let tenant = Caller { scope: Scope::Groups(Vec::new()), ..Caller::local() };
+    for caller in [signer, tenant] {
+        let refused = desk.wallet.set_policy(&caller, policy.clone());
+        assert_eq!(kind(refused), RefusalKind::Permission);
+        assert!(matches!(desk.last().record.decision, Decision::Refused { .. }));
+        assert_eq!(desk.wallet.policy().text_sha256(), hex::encode(Sha256::digest("")));
+    }
+    desk.wallet.set_policy(&Caller::local(), policy).expect("it is the operator");
+    assert_eq!(kind(desk.wallet.sign(&transfer(1, |_| {}))), RefusalKind::Policy);
+    let entries = desk.wallet.log().tail(2).expect("the log is readable");
+    assert_eq!(entries[0].record.object, "set-policy");
+    assert_eq!(entries[0].record.shown["sha256"], hex::encode(Sha256::digest(rules)));
+}
+
+#[test]
 fn a_possession_proof_moves_no_fence() {
     let desk = desk("");
     let extra = [[1; 32], desk.wallet.issue_random()].concat();

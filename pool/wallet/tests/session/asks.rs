@@ -1,6 +1,6 @@
 //! Requests on a stream.
 
-use hesper_protos::wallet::{Answer, RefusalKind, answer};
+use hesper_protos::wallet::{Answer, Ask, RefusalKind, answer};
 
 use crate::node::{Node, ask, keep_alive};
 use crate::wallet::{FakeWallet, NOW_MS, start, start_with};
@@ -128,4 +128,34 @@ async fn what_was_asked_on_a_lost_stream_is_answered_on_the_next_when_asked_agai
     // Nothing of the old stream came on this one: the next answer is that to the next request.
     second.ask(ask(2, &hello.addresses[0], 51)).await;
     assert_eq!(second.answer().await.request, 2);
+}
+
+#[tokio::test]
+async fn texts_and_objects_of_a_request_are_bounded() {
+    let mut node = Node::start().await;
+    let wallet = FakeWallet::new(1);
+    let _session = start(&wallet, vec![node.name()]);
+    let (mut stream, hello, _) = node.live().await;
+    keep_alive(&mut stream);
+    let good = || ask(1, &hello.addresses[0], 40);
+    let signed_before = wallet.asked.lock().len();
+    for (bad, words) in [
+        (Ask { user: "u".repeat(257), ..good() }, "the user has 257 bytes"),
+        (Ask { user: "\u{e9}".repeat(129), ..good() }, "the user has 258 bytes"),
+        (Ask { user: "al\nice".to_owned(), ..good() }, "control characters"),
+        (Ask { signer: "f".repeat(129), ..good() }, "the signer has 129 bytes"),
+        (Ask { signer: "f1\u{1b}[2J".to_owned(), ..good() }, "f1\\u{1b}[2J"),
+        (Ask { object_type: "m".repeat(33), ..good() }, "the object type has 33 bytes"),
+        (Ask { extra: vec![0; 1 << 20].into(), ..good() }, "the object has 1048577 bytes"),
+    ] {
+        stream.ask(bad).await;
+        let answer = stream.answer().await;
+        let (kind, message) = refusal(&answer);
+        assert_eq!(kind, RefusalKind::BadObject);
+        assert!(message.contains(words), "{message}");
+        assert!(message.len() < 300 && !message.contains(char::is_control), "{message}");
+    }
+    assert_eq!(wallet.asked.lock().len(), signed_before);
+    stream.ask(Ask { user: "u".repeat(256), ..good() }).await;
+    assert!(is_signed(&stream.answer().await));
 }

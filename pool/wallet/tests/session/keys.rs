@@ -1,6 +1,6 @@
 //! Possession is proven, for exactly the keys that were offered.
 
-use hesper_protos::wallet::Proof;
+use hesper_protos::wallet::{Accepted, Proof, Refused, to_wallet};
 use hesper_wallet::session::Stage;
 use sha2::{Digest, Sha256};
 
@@ -43,7 +43,7 @@ async fn the_keys_of_the_greeting_are_proven() {
 #[tokio::test]
 async fn a_key_that_was_not_offered_is_not_proven() {
     let mut node = Node::start().await;
-    let wallet = FakeWallet::new(1);
+    let wallet = FakeWallet::new(2);
     let _session = start(&wallet, vec![node.name()]);
     let mut stream = node.stream().await;
     let hello = stream.hello().await;
@@ -106,4 +106,52 @@ async fn keys_that_come_and_go_are_announced_and_proven_anew() {
     let change = stream.keys_changed().await;
     assert_eq!((change.added, change.removed), (vec![], hello.addresses));
     assert!(change.wallet_random.is_empty(), "nothing is to be proven");
+}
+
+#[tokio::test]
+async fn a_challenge_makes_each_key_sign_once_and_no_more_keys_than_were_offered() {
+    let mut node = Node::start().await;
+    let wallet = FakeWallet::new(3);
+    let session = start(&wallet, vec![node.name()]);
+    let mut stream = node.stream().await;
+    let hello = stream.hello().await;
+    stream.welcome().await;
+    let thrice = vec![hello.addresses[0].clone(); 3];
+    let possession = stream.challenge([7; 32], &thrice).await;
+    assert_eq!(possession.proofs.len(), 1);
+    assert_eq!(wallet.asked.lock().len(), 1);
+    drop(stream);
+    let mut stream = node.stream().await;
+    let hello = stream.hello().await;
+    stream.welcome().await;
+    stream.ask_possession(&[7; 32], &vec![hello.addresses[0].clone(); 4]).await;
+    assert_eq!(stream.next().await, None);
+    assert_eq!(wallet.asked.lock().len(), 1);
+    node.stream().await;
+    assert!(session.board.list()[0].last_error.contains("4 keys, but 3 were offered"));
+}
+
+#[tokio::test]
+async fn what_a_node_says_of_keys_is_kept_only_of_offered_ones_and_cut() {
+    let mut node = Node::start().await;
+    let wallet = FakeWallet::new(2);
+    let session = start(&wallet, vec![node.name()]);
+    let (mut stream, hello, _) = node.live().await;
+    let refused = |address: &str| Refused {
+        address: address.to_owned(),
+        reason: format!("no\u{1b}[2J{}", "!".repeat(1000)),
+    };
+    let accepted = Accepted {
+        addresses: vec!["f1foreign".to_owned(), hello.addresses[1].clone()],
+        refused: vec![refused("f1other"), refused(&hello.addresses[0])],
+    };
+    stream.send(to_wallet::Message::Accepted(accepted)).await;
+    // The pong shows that it was read.
+    stream.ping(9).await;
+    assert_eq!(stream.pong().await, 9);
+    let state = &session.board.list()[0];
+    assert_eq!(state.accepted, hello.addresses[1..]);
+    let [(address, reason)] = &state.refused[..] else { panic!("{:?}", state.refused) };
+    assert_eq!((address, reason.chars().count()), (&hello.addresses[0], 256));
+    assert!(!reason.contains(char::is_control));
 }

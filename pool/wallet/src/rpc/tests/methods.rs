@@ -6,8 +6,13 @@ use hesper_chain::{Message, SignedMessage};
 use hesper_jsonrpc::code;
 use serde_json::{Value, json};
 
+use sha2::{Digest, Sha256};
+
 use super::super::METHODS;
+use super::super::records::LOOK_BACK;
 use super::{Fixture, PASSWORD, base64};
+use crate::signlog::Decision;
+use crate::{Caller, ObjectType, Order, RefusalKind, SignRequest};
 
 /// A Lotus KeyInfo for a key of bytes 1.
 fn key_info(key_type: Value) -> Value {
@@ -285,6 +290,88 @@ async fn a_policy_is_explained_and_reloaded_only_if_good() {
     assert!(error.message.contains("policy.toml"));
     let explained = fixture.local("Hesper.PolicyExplain", question).await.unwrap();
     assert_eq!(explained["allowed"], false, "the policy in force stays");
+}
+
+#[tokio::test]
+async fn a_reload_of_the_policy_is_recorded_with_the_hash_of_its_text() {
+    let fixture = Fixture::new().await;
+    let file = fixture.dir.join("policy.toml");
+    let text = "keys_without_rules = \"deny\"\n";
+    std::fs::write(&file, text).unwrap();
+    fixture.local("Hesper.PolicyReload", json!([])).await.unwrap();
+    let newest = fixture.wallet.log().tail(1).unwrap().pop().unwrap();
+    assert_eq!(newest.record.object, "set-policy");
+    assert_eq!(newest.record.decision, Decision::Done);
+    assert_eq!(newest.record.caller, "local:0");
+    let sha256 = hex::encode(Sha256::digest(text));
+    assert_eq!(newest.record.shown, json!({"sha256": sha256, "rules": 0, "groups": 0}));
+    // A bad file puts nothing into force, and no record says that it did.
+    std::fs::write(&file, "nonsense = 1\n").unwrap();
+    fixture.local("Hesper.PolicyReload", json!([])).await.unwrap_err();
+    assert_eq!(fixture.wallet.log().tail(1).unwrap().pop().unwrap(), newest);
+    // Signatures only are Venus's records.
+    assert_eq!(fixture.local("Filecoin.ListSignedRecord", json!([])).await.unwrap(), json!([]));
+}
+
+#[tokio::test]
+async fn orders_are_forgotten_over_the_socket_alone() {
+    let fixture = Fixture::new().await;
+    let key = fixture.key("secp256k1").await;
+    let admin = fixture.token("admin", Value::Null).await;
+    let params = json!([key]);
+    let error = fixture.with(&admin, "Hesper.ForgetOrders", params.clone()).await.unwrap_err();
+    assert_eq!(error.code, code::METHOD_NOT_FOUND);
+    let order = |intent| Some(Order { generation: 1, intent, deadline_ms: u64::MAX });
+    let signer = hesper_chain::address::parse(&key).unwrap();
+    let plain = Message::from_lotus_json(&message(&key)).unwrap();
+    let request = |order| SignRequest {
+        signer,
+        object_type: ObjectType::Message,
+        to_sign: message_payload(&plain, SignatureKind::Secp256k1, 314).unwrap(),
+        extra: hesper_chain::message::encode(&plain).unwrap(),
+        caller: Caller::local(),
+        order,
+    };
+    fixture.wallet.sign(&request(order(u64::MAX))).unwrap();
+    let stale = fixture.wallet.sign(&request(order(7))).unwrap_err();
+    assert_eq!(stale.kind, RefusalKind::Stale);
+    assert_eq!(fixture.local("Hesper.ForgetOrders", params).await.unwrap(), Value::Null);
+    fixture.wallet.sign(&request(order(7))).unwrap();
+    for bad in [json!(["f01"]), json!(["nonsense"]), json!([])] {
+        fixture.local("Hesper.ForgetOrders", bad).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_signed_records_looks_at_the_newest_only() {
+    let fixture = Fixture::new().await;
+    let key = fixture.key("secp256k1").await;
+    let meta = json!({"Type": "unknown"});
+    // A refusal, and then more records of others than the list looks at.
+    let refused = fixture.local("Filecoin.WalletSign", json!([key, base64(b"first"), meta]));
+    refused.await.unwrap_err();
+    let all = json!([{"Signer": key}]);
+    let found = fixture.local("Filecoin.ListSignedRecord", all.clone()).await.unwrap();
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    let mut filler = fixture.wallet.log().tail(1).unwrap().pop().unwrap().record;
+    filler.key = "f01000".to_owned();
+    // Many at once share an fsync.
+    let threads = 64;
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                for _ in 0..LOOK_BACK.div_ceil(threads) {
+                    fixture.wallet.log().append(&filler).unwrap();
+                }
+            });
+        }
+    });
+    let found = fixture.local("Filecoin.ListSignedRecord", all).await.unwrap();
+    assert_eq!(found, json!([]));
+    let newest = fixture.local("Filecoin.ListSignedRecord", json!([{"Limit": 1}])).await.unwrap();
+    assert_eq!(newest[0]["Signer"], "f01000");
+    let old = fixture.local("Hesper.LogList", json!([{"Key": key, "Limit": 100}])).await.unwrap();
+    assert!(old.as_array().unwrap().iter().any(|entry| entry["record"]["object"] == "unknown"));
 }
 
 #[tokio::test]

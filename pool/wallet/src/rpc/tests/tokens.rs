@@ -172,3 +172,96 @@ async fn auth_new_and_verify_speak_lotus() {
     let error = fixture.with(&token, "Filecoin.WalletList", json!([])).await.unwrap_err();
     assert_eq!((error.code, error.message.as_str()), (code::UNAUTHORIZED, "the token was revoked"));
 }
+
+/// A token that `maker` makes through the API.
+async fn child(fixture: &Fixture, maker: &str, permission: &str) -> String {
+    let made = fixture.with(maker, "Filecoin.AuthNew", json!([[permission]])).await.unwrap();
+    String::from_utf8(unbase64(&made)).unwrap()
+}
+
+fn claims_of(token: &str) -> Claims {
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_token_that_a_token_makes_ends_no_later() {
+    let fixture = Fixture::new().await;
+    let hour = json!(["admin", null, 3_600_000]);
+    let admin = fixture.local("Hesper.TokenNew", hour).await.unwrap();
+    let admin = admin.as_str().unwrap();
+    let child = child(&fixture, admin, "sign").await;
+    let ends = claims_of(admin).expires_at_s;
+    assert!(ends.is_some());
+    assert_eq!(claims_of(&child).expires_at_s, ends);
+    let grandchild = self::child(&fixture, &self::child(&fixture, admin, "admin").await, "read");
+    assert_eq!(claims_of(&grandchild.await).expires_at_s, ends);
+    // The socket's own tokens are bound to nothing.
+    let free = fixture.local("Filecoin.AuthNew", json!([["admin"]])).await.unwrap();
+    let free = claims_of(&String::from_utf8(unbase64(&free)).unwrap());
+    assert_eq!((free.expires_at_s, free.parents.len()), (None, 0));
+}
+
+#[tokio::test]
+async fn a_token_is_revoked_with_the_one_that_made_it() {
+    let fixture = Fixture::new().await;
+    let admin = fixture.token("admin", Value::Null).await;
+    let other = fixture.token("admin", Value::Null).await;
+    let child = child(&fixture, &admin, "admin").await;
+    let grandchild = self::child(&fixture, &child, "sign").await;
+    let sibling = self::child(&fixture, &other, "sign").await;
+    for token in [&child, &grandchild, &sibling] {
+        fixture.with(token, "Filecoin.WalletList", json!([])).await.unwrap();
+    }
+    fixture.local("Hesper.TokenRevoke", json!([admin])).await.unwrap();
+    let again = Tokens::open(&fixture.dir).unwrap();
+    for token in [&child, &grandchild] {
+        let error = fixture.with(token, "Filecoin.WalletList", json!([])).await.unwrap_err();
+        assert_eq!(error.code, code::UNAUTHORIZED);
+        assert!(error.message.contains(&claims_of(&admin).id), "{}", error.message);
+        assert!(matches!(again.verify(token, 0), Err(TokenError::ParentRevoked { .. })));
+    }
+    fixture.with(&sibling, "Filecoin.WalletList", json!([])).await.unwrap();
+}
+
+#[test]
+fn a_token_makes_none_that_is_wider_or_after_its_end() {
+    let (_dir, tokens) = tokens();
+    let parent =
+        Claims { groups: vec!["a".to_owned()], expires_at_s: Some(1000), ..claims(&["sign"]) };
+    let parent = tokens.issue(parent).unwrap();
+    let asked =
+        Claims { groups: vec!["b".to_owned()], expires_at_s: Some(2000), ..claims(&["sign"]) };
+    let made = claims_of(&tokens.issue_with(&parent, asked.clone(), 0).unwrap());
+    assert_eq!((made.groups, made.expires_at_s), (vec!["a".to_owned()], Some(1000)));
+    let shorter = Claims { expires_at_s: Some(10), ..asked.clone() };
+    let shorter = tokens.issue_with(&parent, shorter, 0).unwrap();
+    assert_eq!(claims_of(&shorter).expires_at_s, Some(10));
+    let wider = tokens.issue_with(&parent, claims(&["admin"]), 0);
+    assert!(matches!(wider, Err(TokenError::Wider { held: "sign", asked: "admin" })));
+    let late = tokens.issue_with(&parent, asked.clone(), 1_000_000);
+    assert!(matches!(late, Err(TokenError::Expired { .. })));
+    tokens.revoke(&claims_of(&parent).id).unwrap();
+    assert!(matches!(tokens.issue_with(&parent, asked.clone(), 0), Err(TokenError::Revoked)));
+    let old = tokens.issue(claims(&["sign"])).unwrap();
+    tokens.rotate().unwrap();
+    assert!(matches!(tokens.issue_with(&old, asked, 0), Err(TokenError::Foreign)));
+}
+
+#[test]
+fn generations_of_tokens_and_their_texts_are_bounded() {
+    let (_dir, tokens) = tokens();
+    let mut token = tokens.issue(claims(&["admin"])).unwrap();
+    for _ in 0..8 {
+        token = tokens.issue_with(&token, claims(&["admin"]), 0).unwrap();
+    }
+    assert_eq!(tokens.verify(&token, 0).unwrap().parents.len(), 8);
+    let ninth = tokens.issue_with(&token, claims(&["admin"]), 0);
+    assert!(matches!(ninth, Err(TokenError::TooManyParents)));
+    for name in ["n".repeat(257), "a\u{1b}[2J".to_owned()] {
+        let named = Claims { name, ..claims(&["read"]) };
+        assert!(matches!(tokens.issue(named), Err(TokenError::BadName)));
+    }
+    let many = Claims { groups: vec!["g".repeat(100); 100], ..claims(&["read"]) };
+    assert!(matches!(tokens.issue(many), Err(TokenError::TooLong)));
+}
