@@ -258,13 +258,27 @@ impl ClusterMachine {
 
     /// An intent of a user who is disabled at this index is refused, whatever the node knew that
     /// proposed it.
-    fn apply_intent(&mut self, index: u64, bytes: &[u8], out: &mut Output<'_>) {
+    fn apply_intent(
+        &mut self,
+        index: u64,
+        proposer: &Proposer,
+        bytes: &[u8],
+        out: &mut Output<'_>,
+    ) {
         let command: intents::Command = match minicbor::decode(bytes) {
             Ok(command) => command,
             Err(error) => return reject_unreadable(&error, out),
         };
-        let intents::Command::Intend { user, .. } = &command;
+        let (user, may) = match &command {
+            intents::Command::Intend { user, .. } => (user, true),
+            intents::Command::Unpin { .. } => {
+                (&proposer.principal.owner, proposer.permission == Permission::Admin)
+            }
+        };
         let reply = match self.auth.standing(user) {
+            _ if !may => intents::Reply::Rejected {
+                message: "only an administrator lets another wallet sign a key's blocks".to_owned(),
+            },
             Standing::Enabled | Standing::Unknown => {
                 self.intents.apply(index, command, &mut |table, key, row| match row {
                     Some(row) => out.put(table, key.to_vec(), row),
@@ -329,7 +343,9 @@ impl Machine for ClusterMachine {
             Some((&hesper_auth::MODULE, bytes)) => {
                 self.apply_auth(context, &Proposer::decode(context.principal), bytes, out);
             }
-            Some((&intents::MODULE, bytes)) => self.apply_intent(context.index, bytes, out),
+            Some((&intents::MODULE, bytes)) => {
+                self.apply_intent(context.index, &Proposer::decode(context.principal), bytes, out);
+            }
             Some(_) | None => out.reply = with_module(0, b"no module has this number"),
         }
     }
@@ -412,13 +428,15 @@ impl MachineFactory for Factory {
 fn load_intents(rows: &mut dyn RowSource) -> Result<Intents, LoadError> {
     let mut loaded = Intents::default();
     let mut bad = None;
-    rows.for_each(intents::INTENTS, &mut |key, row| {
-        if bad.is_none() {
-            bad = loaded.load_row(key, row).err();
+    for table in [intents::INTENTS, intents::PINS] {
+        rows.for_each(table, &mut |key, row| {
+            if bad.is_none() {
+                bad = loaded.load_row(table, key, row).err();
+            }
+        })?;
+        if let Some(reason) = bad {
+            return Err(LoadError::Row { table, reason });
         }
-    })?;
-    if let Some(reason) = bad {
-        return Err(LoadError::Row { table: intents::INTENTS, reason });
     }
     loaded.validate().map_err(LoadError::Contradiction)?;
     Ok(loaded)
@@ -596,6 +614,7 @@ mod tests {
             key: "f1abc".into(),
             digest: vec![1; 32],
             user: "acme".into(),
+            block_wallet: None,
         });
         let reply = bench.apply(&client("acme"), &intend);
         assert!(matches!(reply, Reply::Intent(intents::Reply::Intended { .. })), "{reply:?}");
@@ -609,6 +628,39 @@ mod tests {
         let loaded = Factory.load(&mut bench.rows).unwrap();
         let loaded: &ClusterMachine = loaded.as_any().downcast_ref().unwrap();
         assert_eq!(loaded.intents, bench.look().intents);
+    }
+
+    #[test]
+    fn only_an_administrator_lets_another_wallet_sign_blocks() {
+        let mut bench = Bench::new();
+        bench.auth(&admin(), create_user("acme"));
+        let intend = |wallet: &str| {
+            Command::Intent(intents::Command::Intend {
+                key: "f1abc".into(),
+                digest: vec![1; 32],
+                user: "acme".into(),
+                block_wallet: Some(wallet.into()),
+            })
+        };
+        bench.apply(&client("acme"), &intend("w1"));
+        let unpin = Command::Intent(intents::Command::Unpin {
+            key: "f1abc".into(),
+            wallet_id: "w1".into(),
+        });
+        match bench.apply(&client("acme"), &unpin) {
+            Reply::Intent(intents::Reply::Rejected { message }) => {
+                assert!(message.contains("administrator"), "{message}");
+            }
+            other => panic!("a client released a key: {other:?}"),
+        }
+        bench.apply(&client("acme"), &intend("w2"));
+        assert_eq!(bench.look().intents.block_wallet("f1abc"), Some("w1"));
+        let loaded = Factory.load(&mut bench.rows).unwrap();
+        let loaded: &ClusterMachine = loaded.as_any().downcast_ref().unwrap();
+        assert_eq!(loaded.intents, bench.look().intents);
+        let reply = bench.apply(&admin(), &unpin);
+        assert!(matches!(reply, Reply::Intent(intents::Reply::Unpinned)), "{reply:?}");
+        assert_eq!(bench.look().intents.block_wallet("f1abc"), None);
     }
 
     #[test]

@@ -115,6 +115,7 @@ pub fn open_wallet(config: &config::Wallet, password: Option<Secret>) -> anyhow:
     settings.scrypt = Scrypt { log_n: config.scrypt_log_n, r: config.scrypt_r, p: config.scrypt_p };
     settings.network = network;
     settings.eth_chain_id = config.eth_chain_id;
+    settings.decode = Some(decode_params);
     if let Some(file) = config.policy_file() {
         settings.policy =
             Policy::load(&file, network).map_err(|error| anyhow!(crate::output::causes(&error)))?;
@@ -129,6 +130,13 @@ pub fn open_wallet(config: &config::Wallet, password: Option<Secret>) -> anyhow:
         unlocked.map_err(|refusal| anyhow!("could not unlock the wallet: {refusal}"))?;
     }
     Ok(wallet)
+}
+
+/// Parameters of a method as JSON, by the manifest's word for the actor. Nothing where the actor is
+/// none that has parameters of its own, or the bytes are not what the method takes.
+fn decode_params(kind: &str, method: u64, params: &[u8]) -> Option<serde_json::Value> {
+    let actor = kind.parse().ok()?;
+    hesper_actors::decode_params(actor, method, params).ok()
 }
 
 /// The network whose prefix addresses have.
@@ -221,3 +229,6 @@ async fn prune(wallet: Arc<Wallet>, keep: Duration, mut shutdown: Shutdown) -> a
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

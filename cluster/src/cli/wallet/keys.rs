@@ -138,10 +138,6 @@ impl Delete {
 }
 
 /// Let a key take orders of any number again.
-///
-/// A key signs the pool's orders in rising numbers. A pool node that was broken into can have it
-/// sign under a number that no honest node reaches; then it refuses all orders until this is done.
-/// First get rid of that node: until then old orders can be asked for again too.
 #[derive(Debug, clap::Args)]
 pub struct ForgetOrders {
     /// Its address.

@@ -55,6 +55,12 @@ Example, with the token that `hesper node token --role wallet` printed:
     /// Delete a key.
     Delete(keys::Delete),
     /// Let a key take orders of any number again, after a broken-into pool node used up its numbers.
+    #[command(after_help = "\
+A key signs the pool's orders in rising numbers. A pool node that was broken into can have it sign
+under a number that no honest node reaches; from then on it refuses all orders. Remove that node
+first: afterwards old orders can be asked for again too.
+
+Example: hesper wallet forget-orders --data-dir /var/lib/hesper-wallet f3...")]
     ForgetOrders(keys::ForgetOrders),
     /// Show or set the key that is used when none is named.
     Default(keys::Default),

@@ -5,15 +5,17 @@
 //! - A caller that is not an admin gets signatures only of its user's own keys: registered signers,
 //!   or, for owners of certificates without a user, keys that a wallet of that owner has proven.
 //! - A limit never stands in the way of a proof: signatures of blocks, of the randomness that decides
-//!   them, and of window PoSt messages to the user's own miners are not counted.
+//!   them, and of window PoSt messages to the user's own miners are not counted. What only claims
+//!   to be one is.
+//! - Blocks are signed only of the miners of the caller's user, unless an admin asks.
 
-use hesper_auth::{Class, Standing};
-use hesper_chain::Protocol;
+use hesper_auth::{Class, Permission, Standing};
 use hesper_protos::job::RequestId;
 use tonic::{Request, Status};
 
 use super::ask::Wanted;
 use super::intents;
+use super::object::Object;
 use super::table::Route;
 use crate::identity::Role;
 use crate::node::auth::Access;
@@ -22,10 +24,9 @@ use crate::node::machine::{Command, Proposer, Reply};
 use crate::node::{Node, unexpected};
 
 const SIGN: Access = Access::sign("wallet", "Sign", "ask for signatures");
+const UNPIN_WHAT: &str = "let another wallet sign a key's blocks";
 const LIST: Access = Access::read("wallet", "ListWallets", "list wallets");
 
-/// SubmitWindowedPoSt of the miner actor.
-const SUBMIT_WINDOWED_POST: u64 = 5;
 /// Signers of one command of auth.
 const SIGNERS_MAX: usize = 256;
 
@@ -86,10 +87,27 @@ pub async fn admit(
     is_charged: bool,
     wanted: &Wanted,
 ) -> Result<(), Status> {
-    let access = Access { class: class(node, caller, wanted), ..SIGN };
+    let object = Object::read(wanted);
+    let owns = |miner| {
+        node.read(|machine| machine.auth.miner(miner).is_some_and(|row| row.user == caller.user))
+    };
+    let access = Access { class: object.class(owns), ..SIGN };
     // Before the charge, so that a request that may not be costs nothing.
     caller.require(access.permission, access.what)?;
     may_sign(node, caller, &wanted.key)?;
+    object.require_miner(caller, owns)?;
+    node.allow(caller, &access, is_charged).await?;
+    // After the charge: otherwise trying malformed blocks would be free.
+    object.require_sound()
+}
+
+/// Lets an administrator release a key from the wallet of its blocks.
+///
+/// # Errors
+/// The caller is none.
+pub async fn admit_unpin(node: &Node, caller: &Caller, is_charged: bool) -> Result<(), Status> {
+    let class = Class::Change;
+    let access = Access { class, permission: Permission::Admin, what: UNPIN_WHAT, ..SIGN };
     node.allow(caller, &access, is_charged).await
 }
 
@@ -111,24 +129,6 @@ fn may_sign(node: &Node, caller: &Caller, key: &str) -> Result<(), Status> {
         "{key} is no signer of the user `{user}`; connect a wallet of that user which holds it, or let \
          an administrator register it (`hesper auth signer add`)"
     )))
-}
-
-fn class(node: &Node, caller: &Caller, wanted: &Wanted) -> Class {
-    match wanted.object_type.as_str() {
-        "block" | "drawrandomparam" => Class::ProofCritical,
-        "message" if is_window_post(node, caller, wanted) => Class::ProofCritical,
-        _ => Class::Change,
-    }
-}
-
-/// The number of a method says nothing without its actor: only the user's own miners count.
-fn is_window_post(node: &Node, caller: &Caller, wanted: &Wanted) -> bool {
-    let Ok(message) = hesper_chain::message::decode(&wanted.extra) else { return false };
-    if message.method_num != SUBMIT_WINDOWED_POST || message.to.protocol() != Protocol::ID {
-        return false;
-    }
-    let Ok(miner) = message.to.id() else { return false };
-    node.read(|machine| machine.auth.miner(miner).is_some_and(|row| row.user == caller.user))
 }
 
 /// Has a command of the intents applied on behalf of the caller.

@@ -4,8 +4,8 @@
 //! **Invariants**
 //! - All streams are asked with the same intent, so that the wallet gives the same bytes again
 //!   however often it is asked.
-//! - A refusal that another wallet with the same key would not give (no key, locked, log) is passed
-//!   on only when no other is left; every other refusal is final.
+//! - A refusal that another wallet with the same key would not give (no key, locked, log,
+//!   busy) is passed on only when no other is left; every other refusal is final.
 //! - Nobody waits beyond the request's deadline.
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ use hesper_protos::wallet::{
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::table::Route;
+use super::table::{Route, Table};
 use crate::node::{Node, Shared};
 
 /// An unanswered request goes to the next stream after this.
@@ -64,9 +64,29 @@ pub enum Outcome {
 /// How one stream answered, or why it did not.
 type One = (Route, Result<Answer, String>);
 
-/// Asks until somebody answers.
-pub async fn ask(node: &Shared, wanted: &Wanted, intent: u64) -> Outcome {
-    let table = &node.wallets.table;
+/// Asks until somebody answers; with `only`, no wallet but the one of that id.
+pub async fn ask(node: &Shared, wanted: &Wanted, intent: u64, only: Option<&str>) -> Outcome {
+    let send = |route: Route, ask: Ask| {
+        let node = Shared::clone(node);
+        async move {
+            let answer = ask_one(&node, &route, ask).await;
+            (route, answer)
+        }
+    };
+    ask_through(&node.wallets.table, wanted, intent, only, send).await
+}
+
+async fn ask_through<S, F>(
+    table: &Table,
+    wanted: &Wanted,
+    intent: u64,
+    only: Option<&str>,
+    send: S,
+) -> Outcome
+where
+    S: Fn(Route, Ask) -> F,
+    F: Future<Output = One> + Send + 'static,
+{
     let mut changes = table.changes();
     let mut asks: JoinSet<One> = JoinSet::new();
     let mut waiting: BTreeSet<u64> = BTreeSet::new();
@@ -81,16 +101,13 @@ pub async fn ask(node: &Shared, wanted: &Wanted, intent: u64) -> Outcome {
             let next = table
                 .routes(&wanted.key, &wanted.user)
                 .into_iter()
+                .filter(|route| only.is_none_or(|only| route.wallet_id == only))
                 .find(|route| !tried.contains(&route.session));
             if let Some(route) = next {
                 tried.insert(route.session);
                 waiting.insert(route.session);
                 patience = Instant::now() + PATIENCE;
-                let (node, ask) = (Shared::clone(node), message(wanted, intent));
-                asks.spawn(async move {
-                    let answer = ask_one(&node, &route, ask).await;
-                    (route, answer)
-                });
+                asks.spawn(send(route, message(wanted, intent)));
                 is_next_due = false;
             } else if asks.is_empty() {
                 if let Some(refused) = refused {
@@ -197,17 +214,18 @@ fn judge(route: &Route, answer: Result<Answer, String>) -> Judged {
             let Refusal { message, .. } = refusal;
             let outcome = Outcome::Refused { kind, message, wallet };
             match kind {
-                RefusalKind::Locked | RefusalKind::NoKey | RefusalKind::Log => {
-                    Judged::Elsewhere(outcome)
-                }
+                // Unspecified: too many requests wait there, or something broke in the wallet.
+                RefusalKind::Locked
+                | RefusalKind::NoKey
+                | RefusalKind::Log
+                | RefusalKind::Unspecified => Judged::Elsewhere(outcome),
                 RefusalKind::Policy
                 | RefusalKind::Mismatch
                 | RefusalKind::Stale
                 | RefusalKind::Expired
                 | RefusalKind::Slash
                 | RefusalKind::Unsupported
-                | RefusalKind::BadObject
-                | RefusalKind::Unspecified => Judged::End(outcome),
+                | RefusalKind::BadObject => Judged::End(outcome),
             }
         }
         Ok(None) => Judged::Lost(format!("wallet `{wallet}` sent an answer that says nothing")),
@@ -216,10 +234,19 @@ fn judge(route: &Route, answer: Result<Answer, String>) -> Judged {
 
 #[cfg(test)]
 mod tests {
+    use hesper_protos::wallet::WalletSession;
+    use parking_lot::Mutex;
+
     use super::*;
 
     fn route() -> Route {
-        Route { session: 1, node_id: 1, user: "acme".into(), wallet: "w1".into() }
+        Route {
+            session: 1,
+            node_id: 1,
+            user: "acme".into(),
+            wallet_id: "1".into(),
+            wallet: "w1".into(),
+        }
     }
 
     fn refusal(kind: RefusalKind) -> Result<Answer, String> {
@@ -233,6 +260,7 @@ mod tests {
             (RefusalKind::Locked, true),
             (RefusalKind::NoKey, true),
             (RefusalKind::Log, true),
+            (RefusalKind::Unspecified, true),
             (RefusalKind::Policy, false),
             (RefusalKind::Mismatch, false),
             (RefusalKind::Slash, false),
@@ -251,5 +279,74 @@ mod tests {
     fn an_empty_answer_counts_as_none() {
         let judged = judge(&route(), Ok(Answer { request: 1, outcome: None }));
         assert!(matches!(judged, Judged::Lost(why) if why.contains("w1")));
+    }
+
+    /// Streams of the wallets 1, 2 and 3, with the key `k`; they say what `answer` does.
+    async fn asked(
+        only: Option<&str>,
+        answer: fn(u64) -> Result<Answer, String>,
+    ) -> (Outcome, Vec<u64>) {
+        let table = Table::default();
+        let sessions = (1..=3).map(|session: u64| WalletSession {
+            wallet_id: session.to_string(),
+            name: format!("w{session}"),
+            user: "acme".into(),
+            node_id: 2,
+            session,
+            addresses: vec!["k".into()],
+            connected_at_ms: 0,
+        });
+        table.set_remote(2, sessions.collect());
+        let wanted = Wanted {
+            key: "k".into(),
+            object_type: "block".into(),
+            to_sign: bytes::Bytes::new(),
+            extra: bytes::Bytes::new(),
+            user: "acme".into(),
+            deadline: Instant::now() + Duration::from_secs(60),
+        };
+        let order = Mutex::new(Vec::new());
+        let send = |route: Route, _: Ask| {
+            order.lock().push(route.session);
+            async move {
+                let answer = answer(route.session);
+                (route, answer)
+            }
+        };
+        let outcome = ask_through(&table, &wanted, 7, only, send).await;
+        (outcome, order.into_inner())
+    }
+
+    fn signed(session: u64) -> Result<Answer, String> {
+        let value = SignatureValue { r#type: 1, data: vec![1].into() };
+        Ok(Answer { request: session, outcome: Some(Wire::Signature(value)) })
+    }
+
+    #[tokio::test]
+    async fn a_busy_wallet_is_passed_over_for_the_next() {
+        let (outcome, order) = asked(None, |session| match session {
+            1 => refusal(RefusalKind::Unspecified),
+            other => signed(other),
+        })
+        .await;
+        assert!(matches!(outcome, Outcome::Signed { wallet, .. } if wallet == "w2"));
+        assert_eq!(order, [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn when_all_are_busy_the_last_refusal_is_the_answer() {
+        let (outcome, order) = asked(None, |_| refusal(RefusalKind::Unspecified)).await;
+        assert!(matches!(outcome, Outcome::Refused { kind: RefusalKind::Unspecified, .. }));
+        assert_eq!(order, [1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn no_wallet_but_the_pinned_one_is_asked() {
+        let (outcome, order) = asked(Some("2"), |_| refusal(RefusalKind::Locked)).await;
+        assert!(matches!(outcome, Outcome::Refused { kind: RefusalKind::Locked, .. }));
+        assert_eq!(order, [2]);
+        let (outcome, order) = asked(Some("4"), signed).await;
+        assert!(matches!(outcome, Outcome::NoStream), "{outcome:?}");
+        assert_eq!(order, [0_u64; 0]);
     }
 }

@@ -11,6 +11,7 @@ mod access;
 mod ask;
 pub mod intents;
 mod metrics;
+mod object;
 mod proof;
 pub mod relay;
 pub mod session;

@@ -61,7 +61,8 @@ impl WalletSessions for Service {
         let first = Open::new(hello.addresses.clone(), hello.wallet_random.to_vec())?;
         let session = random_number()?;
         let shown = WalletSession {
-            wallet_id: hello.wallet_id,
+            // One spelling: keys are pinned to it.
+            wallet_id: hello.wallet_id.to_ascii_lowercase(),
             name: hello.name,
             user: owner.user.clone(),
             node_id: self.0.settings.node_id,

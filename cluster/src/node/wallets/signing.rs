@@ -4,6 +4,7 @@
 //! - A caller gets signatures only of keys that belong to its user; an admin of all.
 //! - Every request is an applied intent before a wallet hears of it; a repetition under the same
 //!   request id has the same intent, so the wallet gives the same bytes.
+//! - Blocks of a key are asked of one wallet alone, which alone knows what it signed before.
 //! - The wallet's own words reach the caller.
 
 use std::time::Duration;
@@ -13,15 +14,17 @@ use hesper_protos::wallet::signing_server::Signing;
 use hesper_protos::wallet::{
     ListWalletsReply, ListWalletsRequest, RefusalKind, SignReply, SignRequest,
 };
+use hesper_wallet::ObjectType;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::access;
 use super::ask::{Outcome, Wanted, ask};
+use super::table::Route;
 use super::{intents, proof};
 use crate::node::caller::Caller;
-use crate::node::{Node, Shared};
+use crate::node::{Node, Shared, unexpected};
 
 /// What a request may take when it does not say.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +34,14 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// with its proofs less.
 const BYTES_MAX: usize = 512 << 10;
 /// How often a request begins anew because others of the same key overtook it.
-const STALE_MAX: usize = 32;
+const OVERTAKEN_MAX: usize = 32;
+/// How many new intents are tried on a wallet that calls the newest one old.
+const NEW_INTENTS_MAX: usize = 3;
+/// The type of a request with which an administrator lets another wallet sign the blocks of a key;
+/// `to_sign` is the id of the wallet that signed them until now.
+const UNPIN: &str = "unpin";
+/// Bytes of a wallet's id.
+const WALLET_ID_BYTES: usize = 16;
 
 pub struct Service(pub Shared);
 
@@ -44,6 +54,10 @@ impl Signing for Service {
         let request = request.into_inner();
         let id = request.id;
         let wanted = wanted(&caller, request, started)?;
+        if wanted.object_type == UNPIN {
+            access::admit_unpin(node, &caller, is_charged).await?;
+            return unpin(node, &caller, id, &wanted).await.map(Response::new);
+        }
         access::admit(node, &caller, is_charged, &wanted).await?;
         let answer = tokio::time::timeout_at(wanted.deadline, sign(node, &caller, id, &wanted))
             .await
@@ -111,27 +125,42 @@ async fn sign(
     wanted: &Wanted,
 ) -> Result<SignReply, Status> {
     // Found before anything is written to the log.
-    if node.wallets.table.routes(&wanted.key, &wanted.user).is_empty() {
-        return Err(no_stream(node, wanted));
+    let routes = node.wallets.table.routes(&wanted.key, &wanted.user);
+    let Some(best) = routes.first() else { return Err(no_stream(node, wanted)) };
+    let best = is_block(wanted).then(|| best.wallet_id.clone());
+    if best.is_some() {
+        require_pinned(node, wanted, &routes).await?;
     }
     let _turn = node.wallets.turns.take(&wanted.key).await;
     let mut id = id;
-    for _ in 0..STALE_MAX {
-        let intent = intend(node, caller, id, wanted).await?;
-        match ask(node, wanted, intent).await {
+    let mut fence = Fence::default();
+    loop {
+        let (intent, only) = intend(node, caller, id, wanted, best.clone()).await?;
+        if let Some(only) = &only {
+            confirm_pinned(node, &wanted.key, only).await?;
+        }
+        match ask(node, wanted, intent, only.as_deref()).await {
             Outcome::Signed { value, wallet } => {
                 return Ok(SignReply { signature: Some(value), wallet, intent });
             }
-            Outcome::Refused { kind: RefusalKind::Stale, .. } => {
-                // Another request of this key was quicker, through another node.
+            Outcome::Refused { kind: RefusalKind::Stale, wallet, .. } => {
                 node.wallets.metrics.count_stale();
+                // What another node had signed meanwhile is applied here, too, after this.
+                node.barrier().await?;
+                let newest = node.read(|machine| machine.intents.newest(&wanted.key));
+                fence.stale(intent, newest, &wanted.key, &wallet)?;
                 id = None;
             }
             Outcome::Refused { kind, message, wallet } => {
                 node.wallets.metrics.count_refused(kind);
                 return Err(refusal_status(kind, &wallet, &message));
             }
-            Outcome::NoStream => return Err(no_stream(node, wanted)),
+            Outcome::NoStream => {
+                return Err(only.map_or_else(
+                    || no_stream(node, wanted),
+                    |pinned| pinned_is_away(&wanted.key, &pinned),
+                ));
+            }
             Outcome::Lost { why } => {
                 return Err(Status::unavailable(format!(
                     "no wallet with the key {} could be reached: {why}; try again when it is back",
@@ -141,31 +170,161 @@ async fn sign(
             Outcome::Late => return Err(late(wanted)),
         }
     }
+}
+
+/// Tells apart why a wallet calls an intent old.
+#[derive(Debug, Default)]
+struct Fence {
+    overtaken: usize,
+    /// New intents since the wallet refused the newest one of the cluster.
+    burnt: usize,
+}
+
+impl Fence {
+    /// Whether another intent is worth trying.
+    ///
+    /// # Errors
+    /// It is not, and what to do instead.
+    fn stale(
+        &mut self,
+        intent: u64,
+        newest: Option<u64>,
+        key: &str,
+        wallet: &str,
+    ) -> Result<(), Status> {
+        if newest.is_some_and(|newest| newest > intent) {
+            self.overtaken += 1;
+            if self.overtaken < OVERTAKEN_MAX {
+                return Ok(());
+            }
+            return Err(Status::aborted(format!(
+                "other requests of the key {key} overtook this one {OVERTAKEN_MAX} times; try again"
+            )));
+        }
+        if self.burnt < NEW_INTENTS_MAX {
+            self.burnt += 1;
+            return Ok(());
+        }
+        let message = format!(
+            "it has seen a higher number than the cluster ever gave out for {key} (the newest is \
+             {intent}), so a node or another cluster used up its numbers; find out which, and only \
+             then run `hesper wallet forget-orders {key}` on the wallet's machine"
+        );
+        Err(refusal_status(RefusalKind::Stale, wallet, &message))
+    }
+}
+
+fn is_block(wanted: &Wanted) -> bool {
+    wanted.object_type == ObjectType::Block.word()
+}
+
+/// Refuses before anything is written to the log when the only wallet to ask is not there.
+async fn require_pinned(node: &Node, wanted: &Wanted, routes: &[Route]) -> Result<(), Status> {
+    let away = || {
+        node.read(|machine| {
+            let pinned = machine.intents.block_wallet(&wanted.key)?;
+            let is_here = routes.iter().any(|route| route.wallet_id == pinned);
+            (!is_here).then(|| pinned.to_owned())
+        })
+    };
+    if away().is_none() {
+        return Ok(());
+    }
+    // It may have been released through another node.
+    node.barrier().await?;
+    match away() {
+        Some(pinned) => Err(pinned_is_away(&wanted.key, &pinned)),
+        None => Ok(()),
+    }
+}
+
+/// Lets a request go on only while its wallet is the pinned one: the answer to a repeated request id
+/// may be older than the release of the key.
+async fn confirm_pinned(node: &Node, key: &str, wallet_id: &str) -> Result<(), Status> {
+    let is_pinned = || node.read(|machine| machine.intents.block_wallet(key) == Some(wallet_id));
+    if is_pinned() {
+        return Ok(());
+    }
+    node.barrier().await?;
+    if is_pinned() {
+        return Ok(());
+    }
     Err(Status::aborted(format!(
-        "other requests of the key {} overtook this one {STALE_MAX} times; try again",
-        wanted.key
+        "an administrator has released {key} from the wallet {wallet_id} since this was first asked; \
+         ask again as a new request"
     )))
 }
 
-/// Has the intent applied; its number.
+fn pinned_is_away(key: &str, wallet_id: &str) -> Status {
+    Status::failed_precondition(format!(
+        "blocks of {key} are signed by the wallet {wallet_id} alone, which is not connected with that \
+         key; start or unlock it. Only if it will never sign again, since two wallets could sign two \
+         blocks of one epoch: an administrator lets another one sign with `hesper wallet sign \
+         --signer {key} --type {UNPIN} --to-sign {wallet_id}`"
+    ))
+}
+
+/// Lets another wallet sign the key's blocks. The answer has no signature.
+async fn unpin(
+    node: &Shared,
+    caller: &Caller,
+    id: Option<RequestId>,
+    wanted: &Wanted,
+) -> Result<SignReply, Status> {
+    let key = &wanted.key;
+    let wallet_id = wallet_id(&wanted.to_sign)?;
+    let command = intents::Command::Unpin { key: key.clone(), wallet_id: wallet_id.clone() };
+    match access::propose(node, caller, id, &command).await? {
+        intents::Reply::Unpinned => {
+            tracing::warn!(key, wallet_id, by = caller.name, "another wallet may sign blocks");
+            let subject = format!("{key} of {wallet_id}");
+            node.audit(caller, "release block wallet", &subject, "done").await;
+            Ok(SignReply { signature: None, wallet: wallet_id, intent: 0 })
+        }
+        intents::Reply::Rejected { message } => Err(Status::failed_precondition(message)),
+        other @ intents::Reply::Intended { .. } => Err(unexpected(&other)),
+    }
+}
+
+fn wallet_id(bytes: &[u8]) -> Result<String, Status> {
+    if bytes.len() != WALLET_ID_BYTES {
+        return Err(Status::invalid_argument(format!(
+            "`{UNPIN}` names in `to_sign` the wallet that signed the key's blocks until now: its id \
+             has {WALLET_ID_BYTES} bytes, not {}",
+            bytes.len()
+        )));
+    }
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Has the intent applied; its number and, for a block, the only wallet to ask.
 async fn intend(
     node: &Node,
     caller: &Caller,
     id: Option<RequestId>,
     wanted: &Wanted,
-) -> Result<u64, Status> {
+    block_wallet: Option<String>,
+) -> Result<(u64, Option<String>), Status> {
+    let is_block = block_wallet.is_some();
     let digest = digest(wanted);
     let command = intents::Command::Intend {
         key: wanted.key.clone(),
         digest: digest.clone(),
         user: wanted.user.clone(),
+        block_wallet,
     };
     match access::propose(node, caller, id, &command).await? {
-        intents::Reply::Intended { intent, digest: applied } if applied == digest => Ok(intent),
+        // A block without a pin would be asked of anybody.
+        intents::Reply::Intended { intent, digest: applied, block_wallet }
+            if applied == digest && block_wallet.is_some() == is_block =>
+        {
+            Ok((intent, block_wallet))
+        }
         intents::Reply::Intended { .. } => Err(Status::invalid_argument(
             "this request id was used before to sign something else; give every request its own",
         )),
         intents::Reply::Rejected { message } => Err(Status::permission_denied(message)),
+        other @ intents::Reply::Unpinned => Err(unexpected(&other)),
     }
 }
 
@@ -237,6 +396,56 @@ mod tests {
         let digests: std::collections::BTreeSet<Vec<u8>> = all.iter().map(digest).collect();
         assert_eq!(digests.len(), all.len());
         assert_eq!(digest(&some()), digest(&some()));
+    }
+
+    #[test]
+    fn a_wallet_that_calls_the_newest_intent_old_gets_three_more() {
+        let mut fence = Fence::default();
+        for intent in 5..8 {
+            fence.stale(intent, Some(intent), "f1a", "w1").unwrap();
+        }
+        let status = fence.stale(8, Some(8), "f1a", "w1").unwrap_err();
+        assert_eq!(status.code(), tonic::Code::FailedPrecondition);
+        assert_eq!(status.metadata().get("hesper-refusal").unwrap(), "stale");
+        let text = status.message();
+        assert!(text.contains("`hesper wallet forget-orders f1a`"), "{text}");
+        assert!(text.contains("`w1`"), "{text}");
+    }
+
+    #[test]
+    fn a_request_that_others_overtook_is_tried_for_longer() {
+        let mut fence = Fence::default();
+        for intent in 1..OVERTAKEN_MAX as u64 {
+            fence.stale(intent, Some(intent + 1), "f1a", "w1").unwrap();
+        }
+        let status = fence.stale(90, Some(91), "f1a", "w1").unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Aborted);
+        assert!(!status.message().contains("forget-orders"), "{}", status.message());
+    }
+
+    #[test]
+    fn a_pinned_wallet_that_is_away_is_named_with_the_way_out() {
+        let status = pinned_is_away("f3a", "00ff");
+        let text = status.message();
+        assert!(text.contains("the wallet 00ff alone"), "{text}");
+        assert!(text.contains("--signer f3a --type unpin --to-sign 00ff"), "{text}");
+    }
+
+    #[test]
+    fn a_release_names_a_wallet() {
+        assert_eq!(wallet_id(&[0xAB; 16]).unwrap(), "ab".repeat(16));
+        for bad in [0, 15, 17, 32] {
+            let status = wallet_id(&vec![0; bad]).unwrap_err();
+            assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        }
+    }
+
+    #[test]
+    fn only_blocks_are_pinned() {
+        assert!(is_block(&Wanted { object_type: "block".into(), ..some() }));
+        for other in ["message", "Block", "drawrandomparam"] {
+            assert!(!is_block(&Wanted { object_type: other.into(), ..some() }));
+        }
     }
 
     #[test]

@@ -66,6 +66,7 @@ pub struct Route {
     /// The node on which the stream ends.
     pub node_id: u64,
     pub user: String,
+    pub wallet_id: String,
     /// Name of the wallet.
     pub wallet: String,
 }
@@ -184,6 +185,7 @@ impl Table {
             session: shown.session,
             node_id: shown.node_id,
             user: shown.user.clone(),
+            wallet_id: shown.wallet_id.clone(),
             wallet: shown.name.clone(),
         };
         let local = inner

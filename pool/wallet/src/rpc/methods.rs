@@ -291,7 +291,12 @@ pub const METHODS: &[Method] = &[
         "permission, group or groups (null: all keys), milliseconds that it is good for \
          (null: for ever), name: a token",
     ),
-    local("Hesper.TokenRevoke", (1, 1), auth::token_revoke, "token or its id: refused from now on"),
+    local(
+        "Hesper.TokenRevoke",
+        (1, 1),
+        auth::token_revoke,
+        "token or its id: refused from now on, with all tokens that were made with it",
+    ),
     local(
         "Hesper.TokenRotate",
         (0, 0),

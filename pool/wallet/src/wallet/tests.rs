@@ -438,7 +438,7 @@ fn an_absurd_intent_is_undone_by_the_operator_alone() {
 }
 
 #[test]
-fn a_policy_is_in_force_only_when_it_is_recorded_and_by_the_operator_alone() {
+fn a_policy_is_changed_by_the_operator_alone_and_recorded() {
     let desk = desk("");
     let rules = "keys_without_rules = \"deny\"\n";
     let policy = Policy::parse(rules, Network::Mainnet).expect("it is one");
@@ -454,6 +454,7 @@ fn a_policy_is_in_force_only_when_it_is_recorded_and_by_the_operator_alone() {
     assert_eq!(kind(desk.wallet.sign(&transfer(1, |_| {}))), RefusalKind::Policy);
     let entries = desk.wallet.log().tail(2).expect("the log is readable");
     assert_eq!(entries[0].record.object, "set-policy");
+    assert_eq!(entries[0].record.decision, Decision::Done);
     assert_eq!(entries[0].record.shown["sha256"], hex::encode(Sha256::digest(rules)));
 }
 

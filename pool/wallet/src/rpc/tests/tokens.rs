@@ -194,8 +194,9 @@ async fn a_token_that_a_token_makes_ends_no_later() {
     let ends = claims_of(admin).expires_at_s;
     assert!(ends.is_some());
     assert_eq!(claims_of(&child).expires_at_s, ends);
-    let grandchild = self::child(&fixture, &self::child(&fixture, admin, "admin").await, "read");
-    assert_eq!(claims_of(&grandchild.await).expires_at_s, ends);
+    let ruler = self::child(&fixture, admin, "admin").await;
+    let grandchild = self::child(&fixture, &ruler, "read").await;
+    assert_eq!(claims_of(&grandchild).expires_at_s, ends);
     // The socket's own tokens are bound to nothing.
     let free = fixture.local("Filecoin.AuthNew", json!([["admin"]])).await.unwrap();
     let free = claims_of(&String::from_utf8(unbase64(&free)).unwrap());
