@@ -58,5 +58,5 @@ fn independent_clients_and_the_wallet_agree() -> anyhow::Result<()> {
     let count: usize = count.with_context(|| format!("no count in {out}"))?.parse()?;
     ensure!(count >= 200, "only {count} cross-checks were made");
     println!("cross-checks: {count}");
-    wallet.stop()
+    wallet.stop().with_context(|| wallet.log_text())
 }

@@ -274,3 +274,56 @@ async fn a_wallet_refuses_by_its_policy_and_says_so() -> anyhow::Result<()> {
     assert!(verified.contains("is whole"), "{verified}");
     Ok(())
 }
+
+/// The header of a block of f01000 in CBOR.
+fn block(height: u32) -> Vec<u8> {
+    let proof = |mark: u8| [&[0x58, 96][..], &[mark; 96]].concat();
+    let cid = [&[0xd8, 0x2a, 0x58, 0x27, 0, 1, 0x71, 0xa0, 0xe4, 2, 0x20][..], &[9; 32]].concat();
+    let mut header = vec![0x90, 0x43, 0x00, 0xe8, 0x07, 0x81];
+    header.extend(proof(1));
+    header.extend([0x82, 1]);
+    header.extend(proof(2));
+    // No beacon entries, no winning PoSt, one parent, its weight.
+    header.extend([0x80, 0x80, 0x81]);
+    header.extend(&cid);
+    header.extend([0x42, 0, 1, 0x1a]);
+    header.extend((0x0001_0000 + height).to_be_bytes());
+    header.extend(cid.repeat(3));
+    // No aggregate, a time, no signature, no fork signalled, a base fee.
+    header.extend([0xf6, 1, 0xf6, 0, 0x42, 0, 100]);
+    header
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_of_a_key_are_signed_by_one_wallet_until_it_is_released() -> anyhow::Result<()> {
+    let cluster = Cluster::start(3).await?;
+    let (mut one, mut two, key) = twins(&cluster).await?;
+    let streams = sessions(&cluster, 4).await?;
+    let ask = |height| SignRequest {
+        object_type: "block".to_owned(),
+        to_sign: block(height).into(),
+        ..request(&key, 0)
+    };
+    let client = of_node(&cluster, 0)?;
+    let reply = client.sign(ask(1)).await?;
+    let first = reply.wallet.clone();
+    for at in 0..3 {
+        let again = of_node(&cluster, at)?.sign(ask(1)).await?;
+        assert_eq!((&again.wallet, signature(again.clone())?), (&first, signature(reply.clone())?));
+    }
+    let pinned = streams.iter().find(|stream| stream.name == first).context("it is connected")?;
+    if first == "w1" {
+        one.kill()
+    } else {
+        two.kill()
+    }
+    sessions(&cluster, 2).await?;
+    // Only blocks wait for it.
+    assert_ne!(client.sign(request(&key, 1)).await?.wallet, first);
+    let error = client.sign(ask(1)).await.unwrap_err().to_string();
+    assert!(error.contains(&pinned.wallet_id) && error.contains("release-blocks"), "{error}");
+    let id = pinned.wallet_id.as_str();
+    cluster.run(&["wallet", "release-blocks", &key, "--wallet", id])?;
+    assert_ne!(client.sign(ask(1)).await?.wallet, first);
+    Ok(())
+}

@@ -17,7 +17,9 @@ use hesper_protos::job::{
 use hesper_protos::sector::sectors_client::SectorsClient;
 use hesper_protos::sector::{self, LocateReply, LocateRequest, PlacePieceReply, PlacePieceRequest};
 use hesper_protos::wallet::signing_client::SigningClient;
-use hesper_protos::wallet::{ListWalletsRequest, SignReply, SignRequest, WalletSession};
+use hesper_protos::wallet::{
+    ListWalletsRequest, ReleaseBlocksRequest, SignReply, SignRequest, WalletSession,
+};
 
 /// Answers with long lists are larger than the 4 MiB that gRPC allows by default.
 pub(super) const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -231,6 +233,11 @@ impl Client {
     /// Has a connected wallet sign.
     pub async fn sign(&self, request: SignRequest) -> Result<SignReply, Error> {
         change!(self, signing.sign, request)
+    }
+
+    /// Lets another wallet than the present one sign the blocks of a key.
+    pub async fn release_blocks(&self, request: ReleaseBlocksRequest) -> Result<(), Error> {
+        change!(self, signing.release_blocks, request).map(|_| ())
     }
 
     /// Streams of wallets to all nodes.

@@ -89,6 +89,8 @@ pub async fn wallet(
         "wallet is up"
     );
     let ended = tokio::select! {
+        // First: a part that ends because it was asked to has not ended by itself.
+        biased;
         () = requested(&mut shutdown) => Ok(()),
         Some(ended) = parts.join_next() => match ended {
             Ok(Ok(())) => Err(anyhow!("a part of the wallet ended by itself")),

@@ -70,7 +70,7 @@ fn prepare() -> Result<(State, Verifier, Vec<String>)> {
             user: user(),
             service: "jobs".to_owned(),
             method: String::new(),
-            cap: 1 << 40,
+            cap: 1_000_000_000,
             window_ms: 60_000,
         };
         apply(limit, 3)?;

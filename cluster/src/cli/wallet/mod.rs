@@ -17,6 +17,7 @@ mod views;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use hesper_protos::wallet::ReleaseBlocksRequest;
 
 use super::connection::Connection;
 use super::{Error, Global};
@@ -82,6 +83,11 @@ Examples:
     Sign(Box<sign::Sign>),
     /// List the wallets that are connected to the cluster.
     Sessions(Sessions),
+    /// Let another wallet of the cluster sign the blocks of a key.
+    #[command(after_help = "\
+Blocks of a key are signed by one wallet alone: each keeps its own table of what it has signed, and
+two could sign two blocks of one epoch. Release them only from a wallet that will never sign again.")]
+    ReleaseBlocks(ReleaseBlocks),
     /// Rules of what may be signed: check, explain.
     #[command(subcommand)]
     Policy(policy::Policy),
@@ -109,6 +115,18 @@ pub struct Sessions {
     connection: Connection,
 }
 
+/// Who no longer signs blocks.
+#[derive(Debug, clap::Args)]
+pub struct ReleaseBlocks {
+    /// The key whose blocks they are.
+    key: String,
+    /// Id of the wallet that signed them until now.
+    #[arg(long, value_name = "ID")]
+    wallet: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 impl Wallet {
     pub(super) async fn ask(self, out: Output) -> Result<ExitCode, Error> {
         match self {
@@ -129,6 +147,12 @@ impl Wallet {
             Wallet::Sessions(Sessions { connection }) => {
                 let sessions = connection.client()?.wallets().await?;
                 out.show(&views::Sessions(sessions.into_iter().map(Into::into).collect()))?;
+            }
+            Wallet::ReleaseBlocks(ReleaseBlocks { key, wallet, connection }) => {
+                let request =
+                    ReleaseBlocksRequest { id: None, signer: key.clone(), wallet_id: wallet };
+                connection.client()?.release_blocks(request).await?;
+                done(out, format!("the next wallet that is asked signs the blocks of {key}"))?;
             }
             Wallet::Policy(policy) => return policy.ask(out).await,
             Wallet::Log(log) => log.ask(out).await?,

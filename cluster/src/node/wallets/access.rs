@@ -24,7 +24,7 @@ use crate::node::machine::{Command, Proposer, Reply};
 use crate::node::{Node, unexpected};
 
 const SIGN: Access = Access::sign("wallet", "Sign", "ask for signatures");
-const UNPIN_WHAT: &str = "let another wallet sign a key's blocks";
+const RELEASE_WHAT: &str = "let another wallet sign a key's blocks";
 const LIST: Access = Access::read("wallet", "ListWallets", "list wallets");
 
 /// Signers of one command of auth.
@@ -105,9 +105,9 @@ pub async fn admit(
 ///
 /// # Errors
 /// The caller is none.
-pub async fn admit_unpin(node: &Node, caller: &Caller, is_charged: bool) -> Result<(), Status> {
+pub async fn admit_release(node: &Node, caller: &Caller, is_charged: bool) -> Result<(), Status> {
     let class = Class::Change;
-    let access = Access { class, permission: Permission::Admin, what: UNPIN_WHAT, ..SIGN };
+    let access = Access { class, permission: Permission::Admin, what: RELEASE_WHAT, ..SIGN };
     node.allow(caller, &access, is_charged).await
 }
 

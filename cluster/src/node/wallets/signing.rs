@@ -12,7 +12,8 @@ use std::time::Duration;
 use hesper_protos::job::RequestId;
 use hesper_protos::wallet::signing_server::Signing;
 use hesper_protos::wallet::{
-    ListWalletsReply, ListWalletsRequest, RefusalKind, SignReply, SignRequest,
+    ListWalletsReply, ListWalletsRequest, RefusalKind, ReleaseBlocksReply, ReleaseBlocksRequest,
+    SignReply, SignRequest,
 };
 use hesper_wallet::ObjectType;
 use sha2::{Digest, Sha256};
@@ -37,11 +38,8 @@ const BYTES_MAX: usize = 512 << 10;
 const OVERTAKEN_MAX: usize = 32;
 /// How many new intents are tried on a wallet that calls the newest one old.
 const NEW_INTENTS_MAX: usize = 3;
-/// The type of a request with which an administrator lets another wallet sign the blocks of a key;
-/// `to_sign` is the id of the wallet that signed them until now.
-const UNPIN: &str = "unpin";
-/// Bytes of a wallet's id.
-const WALLET_ID_BYTES: usize = 16;
+/// Digits of a wallet's id.
+const WALLET_ID_DIGITS: usize = 32;
 
 pub struct Service(pub Shared);
 
@@ -54,10 +52,6 @@ impl Signing for Service {
         let request = request.into_inner();
         let id = request.id;
         let wanted = wanted(&caller, request, started)?;
-        if wanted.object_type == UNPIN {
-            access::admit_unpin(node, &caller, is_charged).await?;
-            return unpin(node, &caller, id, &wanted).await.map(Response::new);
-        }
         access::admit(node, &caller, is_charged, &wanted).await?;
         let answer = tokio::time::timeout_at(wanted.deadline, sign(node, &caller, id, &wanted))
             .await
@@ -76,13 +70,41 @@ impl Signing for Service {
         sessions.sort_by(|a, b| (&a.name, a.node_id).cmp(&(&b.name, b.node_id)));
         Ok(Response::new(ListWalletsReply { sessions }))
     }
+
+    async fn release_blocks(
+        &self,
+        request: Request<ReleaseBlocksRequest>,
+    ) -> Result<Response<ReleaseBlocksReply>, Status> {
+        let node = &self.0;
+        let (caller, is_charged) = access::signer(node, &request)?;
+        access::admit_release(node, &caller, is_charged).await?;
+        let ReleaseBlocksRequest { id, signer, wallet_id } = request.into_inner();
+        let key = canonical_signer(&signer)?;
+        check_wallet_id(&wallet_id)?;
+        let command = intents::Command::Unpin { key: key.clone(), wallet_id: wallet_id.clone() };
+        match access::propose(node, &caller, id, &command).await? {
+            intents::Reply::Unpinned => {
+                tracing::warn!(key, wallet_id, by = caller.name, "another wallet may sign blocks");
+                let subject = format!("{key} of {wallet_id}");
+                node.audit(&caller, "release block wallet", &subject, "done").await;
+                Ok(Response::new(ReleaseBlocksReply {}))
+            }
+            intents::Reply::Rejected { message } => Err(Status::failed_precondition(message)),
+            other @ intents::Reply::Intended { .. } => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// A key's address with the prefix of the main network.
+fn canonical_signer(text: &str) -> Result<String, Status> {
+    proof::canonical(text).map(|(_, key)| key).map_err(|reason| {
+        Status::invalid_argument(format!("`signer` names no key that can sign: {reason}"))
+    })
 }
 
 fn wanted(caller: &Caller, request: SignRequest, started: Instant) -> Result<Wanted, Status> {
     let SignRequest { signer: text, object_type, to_sign, extra, timeout_ms, .. } = request;
-    let (_, key) = proof::canonical(&text).map_err(|reason| {
-        Status::invalid_argument(format!("`signer` names no key that can sign: {reason}"))
-    })?;
+    let key = canonical_signer(&text)?;
     if object_type.is_empty() || object_type.len() > 32 {
         return Err(Status::invalid_argument(
             "`object_type` must say what is signed: message, block or another of the wallet's types",
@@ -259,42 +281,19 @@ fn pinned_is_away(key: &str, wallet_id: &str) -> Status {
     Status::failed_precondition(format!(
         "blocks of {key} are signed by the wallet {wallet_id} alone, which is not connected with that \
          key; start or unlock it. Only if it will never sign again, since two wallets could sign two \
-         blocks of one epoch: an administrator lets another one sign with `hesper wallet sign \
-         --signer {key} --type {UNPIN} --to-sign {wallet_id}`"
+         blocks of one epoch: an administrator lets another one sign with `hesper wallet release-blocks \
+         {key} --wallet {wallet_id}`"
     ))
 }
 
-/// Lets another wallet sign the key's blocks. The answer has no signature.
-async fn unpin(
-    node: &Shared,
-    caller: &Caller,
-    id: Option<RequestId>,
-    wanted: &Wanted,
-) -> Result<SignReply, Status> {
-    let key = &wanted.key;
-    let wallet_id = wallet_id(&wanted.to_sign)?;
-    let command = intents::Command::Unpin { key: key.clone(), wallet_id: wallet_id.clone() };
-    match access::propose(node, caller, id, &command).await? {
-        intents::Reply::Unpinned => {
-            tracing::warn!(key, wallet_id, by = caller.name, "another wallet may sign blocks");
-            let subject = format!("{key} of {wallet_id}");
-            node.audit(caller, "release block wallet", &subject, "done").await;
-            Ok(SignReply { signature: None, wallet: wallet_id, intent: 0 })
-        }
-        intents::Reply::Rejected { message } => Err(Status::failed_precondition(message)),
-        other @ intents::Reply::Intended { .. } => Err(unexpected(&other)),
+fn check_wallet_id(id: &str) -> Result<(), Status> {
+    if id.len() == WALLET_ID_DIGITS && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(());
     }
-}
-
-fn wallet_id(bytes: &[u8]) -> Result<String, Status> {
-    if bytes.len() != WALLET_ID_BYTES {
-        return Err(Status::invalid_argument(format!(
-            "`{UNPIN}` names in `to_sign` the wallet that signed the key's blocks until now: its id \
-             has {WALLET_ID_BYTES} bytes, not {}",
-            bytes.len()
-        )));
-    }
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Err(Status::invalid_argument(format!(
+        "`wallet_id` must have {WALLET_ID_DIGITS} hexadecimal digits; `hesper wallet sessions` and \
+         `hesper wallet state` show it"
+    )))
 }
 
 /// Has the intent applied; its number and, for a block, the only wallet to ask.
@@ -428,14 +427,14 @@ mod tests {
         let status = pinned_is_away("f3a", "00ff");
         let text = status.message();
         assert!(text.contains("the wallet 00ff alone"), "{text}");
-        assert!(text.contains("--signer f3a --type unpin --to-sign 00ff"), "{text}");
+        assert!(text.contains("release-blocks f3a --wallet 00ff"), "{text}");
     }
 
     #[test]
     fn a_release_names_a_wallet() {
-        assert_eq!(wallet_id(&[0xAB; 16]).unwrap(), "ab".repeat(16));
-        for bad in [0, 15, 17, 32] {
-            let status = wallet_id(&vec![0; bad]).unwrap_err();
+        assert!(check_wallet_id(&"ab".repeat(16)).is_ok());
+        for bad in ["", "ab", &"ab".repeat(17), &"xy".repeat(16)] {
+            let status = check_wallet_id(bad).unwrap_err();
             assert_eq!(status.code(), tonic::Code::InvalidArgument);
         }
     }

@@ -3,7 +3,6 @@ use hesper_chain::key::KeyType;
 use hesper_chain::method::ActorKind;
 use hesper_chain::signature::{SignatureKind, message_payload};
 use hesper_chain::{Address, Message, RawBytes, TokenAmount, message};
-
 use hesper_wallet::{ObjectType, SignRequest};
 use serde_json::json;
 
