@@ -4,8 +4,9 @@
 //! - The password reaches every command over standard input, as an operator's script would give it.
 
 use std::fs::File;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -126,10 +127,26 @@ impl Wallet {
     /// # Errors
     /// It ended, or did not come up in time.
     pub fn start(&mut self) -> anyhow::Result<()> {
+        self.start_after("true")
+    }
+
+    /// The same, where no file may grow beyond `kib`: to the wallet it is a disc that is full.
+    ///
+    /// # Errors
+    /// As [`Wallet::start`].
+    pub fn start_with_small_disc(&mut self, kib: u32) -> anyhow::Result<()> {
+        self.start_after(&format!("ulimit -f {kib} && trap '' XFSZ"))
+    }
+
+    /// Runs it from a shell that has done `before`.
+    fn start_after(&mut self, before: &str) -> anyhow::Result<()> {
         let log = self.log();
         let password = Stdio::from(File::open(&self.password)?);
-        let arguments = ["wallet", "run", "--data-dir", self.dir.as_str(), "--password-fd", "0"];
-        self.process = Some(Process::start_with(&self.binary, &arguments, &log, password)?);
+        let run = "exec \"$0\" wallet run --data-dir \"$1\" --password-fd 0";
+        let script = format!("{before} && {run}");
+        let binary = self.binary.to_str().context("the path of the binary is not UTF-8")?;
+        let arguments = ["-c", &script, binary, self.dir.as_str()];
+        self.process = Some(Process::start_with(Path::new("bash"), &arguments, &log, password)?);
         let started = Instant::now();
         while TcpStream::connect(&self.rpc).is_err() {
             if started.elapsed() > PATIENCE {
@@ -138,6 +155,37 @@ impl Wallet {
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
+    }
+
+    /// One call of its JSON-RPC: result, or what the error says.
+    ///
+    /// # Errors
+    /// It did not answer.
+    pub fn call(
+        &self,
+        token: &str,
+        method: &str,
+        params: &serde_json::Value,
+    ) -> anyhow::Result<Result<serde_json::Value, String>> {
+        let body = serde_json::json!({
+            "jsonrpc": "2.0", "id": 1, "method": format!("Filecoin.{method}"), "params": params,
+        })
+        .to_string();
+        let mut stream = TcpStream::connect(&self.rpc)?;
+        write!(
+            stream,
+            "POST /rpc/v0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").context("the answer has no body")?;
+        let answer: serde_json::Value = serde_json::from_str(body)?;
+        Ok(match answer["error"]["message"].as_str() {
+            Some(message) => Err(message.to_owned()),
+            None => Ok(answer["result"].clone()),
+        })
     }
 
     /// Ends it with SIGKILL.

@@ -133,3 +133,19 @@ fn unsafe_code_stands_in_kernels_alone_and_says_why() {
         }
     }
 }
+
+#[test]
+fn every_method_of_a_service_stands_in_the_table_of_permissions() {
+    let text = std::fs::read_to_string(root().join("WALLET.md")).expect("WALLET.md can be read");
+    let mut methods = 0;
+    for name in ["auth", "cluster", "executor", "job", "sector", "wallet"] {
+        let path = root().join(format!("protos/proto/hesper/{name}.proto"));
+        let proto = std::fs::read_to_string(&path).expect("the proto can be read");
+        for line in proto.lines().filter_map(|line| line.trim().strip_prefix("rpc ")) {
+            let method = line.split('(').next().unwrap_or_default();
+            assert!(text.contains(&format!("`{method}`")), "WALLET.md lacks {name}'s {method}");
+            methods += 1;
+        }
+    }
+    assert!(methods > 50, "the methods were not found");
+}

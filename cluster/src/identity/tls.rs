@@ -34,6 +34,9 @@ impl Expect {
     }
 }
 
+/// A connection that has not finished its handshake by then is dropped.
+const HANDSHAKE_MAX: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Settings of a server. A caller without a certificate gets through to the service, because
 /// enrolment is reached that way; every other service asks [`super::peer()`] first.
 pub fn server_tls(identity: &Identity) -> ServerTlsConfig {
@@ -41,6 +44,7 @@ pub fn server_tls(identity: &Identity) -> ServerTlsConfig {
         .identity(TlsIdentity::from_pem(&identity.cert_pem, &identity.key_pem))
         .client_ca_root(Certificate::from_pem(&identity.ca_pem))
         .client_auth_optional(true)
+        .timeout(HANDSHAKE_MAX)
 }
 
 /// Settings of a client that shows its own certificate.

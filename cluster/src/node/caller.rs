@@ -12,7 +12,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Request, Status};
 
 use super::machine::Proposer;
-use crate::identity::{Peer, Role};
+use crate::identity::{Peer, Role, peer_if_any};
 
 const NAME: &str = "hesper-for-name";
 const OWNER: &str = "hesper-for-owner";
@@ -124,7 +124,9 @@ impl Caller {
 
 /// Whether a node forwarded this request, so that it is neither forwarded nor charged again.
 pub fn is_forwarded<T>(request: &Request<T>) -> bool {
+    // Anybody can write the header; it means something on a node's connection alone.
     request.metadata().contains_key(NAME)
+        && matches!(peer_if_any(request), Ok(Some(Peer { role: Role::Node, .. })))
 }
 
 /// The caller that a node names. Only for requests of nodes.
@@ -204,7 +206,7 @@ mod tests {
     fn a_forwarded_caller_is_read_back() {
         for caller in [peer(Role::Client), Caller { token: Some(9), ..peer(Role::Admin) }] {
             let request = forward(&caller, ()).unwrap();
-            assert!(is_forwarded(&request));
+            assert!(!is_forwarded(&request), "without a node's certificate the header is nothing");
             assert_eq!(forwarded(request.metadata()).unwrap(), Some(caller));
         }
         assert_eq!(forwarded(Request::new(()).metadata()).unwrap(), None);

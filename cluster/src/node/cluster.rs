@@ -192,7 +192,10 @@ impl Cluster for Service {
         };
         let subject = format!("executor {name}: {word}");
         let command = scheduler::Command::SetAdmission(SetAdmission { name, admission, reason });
-        self.0.propose(&caller, id, command).await?;
+        match self.0.propose(&caller, id, command).await? {
+            (_, scheduler::Reply::Done) => {}
+            (_, other) => return Err(super::unexpected(&other)),
+        }
         self.0.audit(&caller, "set admission", &subject, "done").await;
         Ok(Response::new(SetExecutorReply {}))
     }
@@ -281,6 +284,16 @@ impl Enrolment for EnrolmentService {
         // Everything that can be wrong with the request is found before the token is spent.
         Subject::new(&request.name, "owner", role)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        // Nobody has proven anything yet: what cannot succeed must not reach the log.
+        let is_known = || node.read(|machine| machine.enrolment.knows(&digest));
+        if !is_known() {
+            node.barrier().await?;
+            if !is_known() {
+                return Err(Status::failed_precondition(
+                    "this join token is not known to the cluster; ask for a new one",
+                ));
+            }
+        }
         let command = Command::UseToken {
             secret_hash: digest.to_vec(),
             role: TokenRole::parse(&role.to_string())

@@ -177,6 +177,11 @@ impl Enrolment {
         Ok(())
     }
 
+    /// Whether a token was ever made; what it admits is decided when it is used.
+    pub fn knows(&self, secret_hash: &[u8]) -> bool {
+        self.tokens.contains_key(secret_hash)
+    }
+
     pub fn constants(&self) -> &Constants {
         &self.constants
     }

@@ -81,6 +81,17 @@ impl Sectors for Service {
         caller.require_user("seal a sector")?;
         let request = request.into_inner();
         let id = request.id;
+        let executor = ExecutorId(request.piece_executor);
+        let is_foreign = self.node.read(|machine| {
+            let row = machine.scheduler.executor(executor);
+            row.is_some_and(|row| row.owner_only && !caller.may_touch(&row.owner))
+        });
+        if is_foreign {
+            return Err(Status::permission_denied(format!(
+                "executor {} belongs to another user; upload the piece to one that you may use",
+                executor.0
+            )));
+        }
         let command = Command::SealSector(seal_command(request)?);
         match self.node.propose(&caller, id, command).await? {
             (_, Reply::Sealing { job, sector }) => {

@@ -89,6 +89,8 @@ impl Service {
             Reply::Done => {}
             other => return Err(unexpected(&other)),
         }
+        // A repeated request id gets the answer of its first request, whatever that asked for.
+        caller.require(Permission::Admin, "change users")?;
         // The answer may have come from another node, which applied it first.
         self.0.barrier().await?;
         self.0

@@ -37,6 +37,9 @@ pub struct Verdict {
     pub refused: Vec<Refused>,
 }
 
+/// The longest text that may stand for an address.
+const ADDRESS_BYTES_MAX: usize = 128;
+
 impl Open {
     /// A fresh challenge for these keys.
     ///
@@ -54,6 +57,11 @@ impl Open {
                 "{} keys are offered on one stream; at most {KEYS_MAX} are taken, spread them over \
                  several wallets",
                 addresses.len()
+            )));
+        }
+        if addresses.iter().any(|text| text.len() > ADDRESS_BYTES_MAX) {
+            return Err(Status::invalid_argument(format!(
+                "an offered key is longer than {ADDRESS_BYTES_MAX} bytes; no address is"
             )));
         }
         let mut node_random = [0; RANDOM_BYTES];

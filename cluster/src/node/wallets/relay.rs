@@ -122,6 +122,9 @@ pub async fn watch_peers(node: Shared, mut stop: Shutdown) {
     }
 }
 
+/// A node's whole table: its streams with all their addresses.
+const TABLE_BYTES_MAX: usize = 64 << 20;
+
 async fn watch_peer(node: Shared, id: u64, address: String) {
     loop {
         match dial(&node, id, &address) {
@@ -148,7 +151,11 @@ fn dial(node: &Node, id: u64, address: &str) -> Result<Channel, crate::identity:
 /// Takes what the node says until it falls silent; says why.
 async fn watch_once(node: &Node, id: u64, channel: Channel) -> String {
     let watch = async {
-        WalletRelayClient::new(channel).watch(WatchRequest {}).await.map(Response::into_inner)
+        WalletRelayClient::new(channel)
+            .max_decoding_message_size(TABLE_BYTES_MAX)
+            .watch(WatchRequest {})
+            .await
+            .map(Response::into_inner)
     };
     let mut stream = match tokio::time::timeout(SILENCE, watch).await {
         Ok(Ok(stream)) => stream,

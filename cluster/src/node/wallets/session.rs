@@ -78,6 +78,13 @@ impl WalletSessions for Service {
             session,
             "wallet connected"
         );
+        if !self.0.wallets.table.has_room(&shown) {
+            return Err(Status::resource_exhausted(format!(
+                "user `{}` has {} wallets on this node already; end one of them",
+                shown.user,
+                table::WALLETS_MAX
+            )));
+        }
         let (queue, on_wire) = mpsc::channel(table::QUEUE_MAX);
         let ended = self.0.wallets.table.open(shown, queue.clone());
         let node = Arc::clone(&self.0);

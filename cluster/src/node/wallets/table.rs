@@ -16,6 +16,9 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::Status;
 
+/// Wallets that one user has on one node at once.
+pub const WALLETS_MAX: usize = 16;
+
 /// Messages that may wait for one wallet before it counts as stuck.
 pub const QUEUE_MAX: usize = 256;
 /// A node that was silent for so long is taken for dead, with all its streams.
@@ -75,6 +78,16 @@ pub struct Route {
 pub type Ended = oneshot::Receiver<()>;
 
 impl Table {
+    /// Whether the user may have one more wallet here: one user's must not crowd out the others'.
+    pub fn has_room(&self, shown: &WalletSession) -> bool {
+        let inner = self.inner.lock();
+        let others = inner
+            .local
+            .values()
+            .filter(|old| old.shown.user == shown.user && old.shown.wallet_id != shown.wallet_id);
+        others.count() < WALLETS_MAX
+    }
+
     /// Takes up a stream whose wallet has proven nothing yet. An older stream of the same wallet and
     /// user to this node ends: it is a half-open connection.
     pub fn open(&self, shown: WalletSession, queue: ToStream) -> Ended {
