@@ -5,7 +5,7 @@ export HESPER_VECTORS ?= $(abspath ../shared/vectors)
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 HESPER := $(TARGET_DIR)/release/hesper
 
-.PHONY: help packages build demo test test-long bench bench-identity fuzz lint fmt doc
+.PHONY: help packages build demo test test-long bench bench-identity bench-kernels asan fuzz lint fmt doc
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -36,8 +36,16 @@ test-long: packages ## 8 MiB C2 and 512 MiB to C1: half an hour, 4 GiB of memory
 bench: build ## Benchmarks against peers; NAME=row runs one
 	HESPER=$(HESPER) $(TARGET_DIR)/release/hesper-bench $(if $(NAME),--name $(NAME))
 
+asan: packages ## The kernels' tests at small sizes under AddressSanitizer
+	scripts/asan
+
 fuzz: packages ## Every decoder that meets the network, 10 minutes each; FUZZ_SECONDS=n for less
 	scripts/fuzz $(or $(FUZZ_SECONDS),600)
 
 bench-identity: build ## Benchmarks of signatures, tokens and the wallet
 	HESPER=$(HESPER) $(TARGET_DIR)/release/hesper-bench --group identity $(if $(NAME),--name $(NAME))
+
+bench-kernels: build ## Own kernels against the proof library; NAME=row runs one, FULL=1 whole sectors
+	@scripts/packages libhwloc-dev
+	scripts/peer
+	$(if $(FULL),FULL=1) $(TARGET_DIR)/release/hesper-bench --group kernels $(if $(NAME),--name $(NAME))

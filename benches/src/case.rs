@@ -20,6 +20,8 @@ pub struct Plan {
     pub seconds: u64,
     /// Divides the number of tasks and jobs: above 1 for a trial of the harness only.
     pub shrink: usize,
+    /// Whole sectors where the usual run takes a part of one.
+    pub full: bool,
 }
 
 impl Plan {
@@ -40,8 +42,11 @@ pub struct Case {
     /// A directory of this run alone, on a disc.
     dir: PathBuf,
     pub plan: Plan,
+    /// Where builds of peers lie; none: below the user's cache.
+    pub target_dir: Option<PathBuf>,
     setting: Setting,
     rows: Vec<Row>,
+    not_run: Vec<(String, String)>,
 }
 
 impl Case {
@@ -52,7 +57,8 @@ impl Case {
         plan: Plan,
         setting: Setting,
     ) -> Case {
-        Case { hesper, wanted, dir, plan, setting, rows: Vec::new() }
+        let (target_dir, rows, not_run) = (None, Vec::new(), Vec::new());
+        Case { hesper, wanted, dir, plan, target_dir, setting, rows, not_run }
     }
 
     pub fn wants(&self, row: &str) -> bool {
@@ -109,8 +115,22 @@ impl Case {
         Ok(())
     }
 
-    pub fn into_rows(self) -> Vec<Row> {
-        self.rows
+    pub fn setting(&self) -> &Setting {
+        &self.setting
+    }
+
+    pub fn push(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+
+    /// Names a row that this machine cannot measure, and why.
+    pub fn not_run(&mut self, row: &str, why: &str) {
+        self.not_run.push((row.to_owned(), why.to_owned()));
+    }
+
+    /// The rows, and those that were not run with the reason.
+    pub fn into_rows(self) -> (Vec<Row>, Vec<(String, String)>) {
+        (self.rows, self.not_run)
     }
 }
 
@@ -132,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_trial_shrinks_but_never_to_nothing() {
-        let plan = Plan { samples: 1, seconds: 1, shrink: 1000 };
+        let plan = Plan { samples: 1, seconds: 1, shrink: 1000, full: false };
         assert_eq!((plan.count(100_000), plan.count(20)), (100, 1));
         assert_eq!(Plan { shrink: 1, ..plan }.count(20), 20);
     }

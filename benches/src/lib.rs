@@ -7,8 +7,9 @@
 //! - Peers are measured in turn with ours, never only before or only after.
 //! - Every process that a run starts is ended by its own id, whatever happens to the run.
 //!
-//! The crate is one program, therefore errors are `anyhow` with the step that failed. It depends on
-//! the wire alone: nothing of the product is linked.
+//! The crate is one program, therefore errors are `anyhow` with the step that failed. It knows
+//! the product by the wire alone, but for what is measured in a process of this package: signatures,
+//! tokens, kernels.
 
 pub mod case;
 pub mod disc;
@@ -16,6 +17,7 @@ pub mod etcd;
 pub mod floor;
 pub mod hyperqueue;
 pub mod jobs;
+pub mod kernels;
 pub mod load;
 pub mod machine;
 pub mod pool;

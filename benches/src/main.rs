@@ -3,18 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
+use clap::builder::FalseyValueParser;
 use hesper_benches::case::{Case, Plan};
 use hesper_benches::machine::Setting;
 use hesper_benches::row::{self, Row};
-use hesper_benches::rows::{self, Group, KINDS};
+use hesper_benches::rows::{self, Group, KINDS, Kind};
 use hesper_benches::{disc, floor, procs};
-
-/// No new case begins after this long.
-const RUN_MAX: Duration = Duration::from_secs(25 * 60);
 
 /// Benchmarks of Hesper against its peers, with real processes and real fsync.
 ///
@@ -43,6 +41,12 @@ struct Options {
     /// The binary to measure
     #[arg(long, env = "HESPER", value_name = "FILE", default_value_os_t = default_binary())]
     hesper: PathBuf,
+    /// Where builds of peers lie below `peer` [default: hesper/target below the user's cache]
+    #[arg(long, env = "CARGO_TARGET_DIR", value_name = "DIR")]
+    target_dir: Option<PathBuf>,
+    /// Kernels: whole sectors everywhere; takes hours
+    #[arg(long, env = "FULL", value_parser = FalseyValueParser::new())]
+    full: bool,
     /// Alternations with a peer
     #[arg(long, default_value_t = 3, hide = true)]
     samples: usize,
@@ -81,7 +85,9 @@ fn run(options: &Options) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     rows::check_names(&options.names)?;
-    if !options.peers_only && !options.hesper.is_file() {
+    let needs_binary =
+        KINDS.iter().any(|kind| kind.needs_binary() && !wanted(*kind, options).is_empty());
+    if needs_binary && !options.peers_only && !options.hesper.is_file() {
         bail!("`{}` is not there; build it, or name it with HESPER=...", options.hesper.display());
     }
     let dir = options.dir.join(std::process::id().to_string());
@@ -99,7 +105,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     // Dropped last, also on a panic: whatever still runs is ended.
     let _sweep = procs::Sweep::new()?;
     let runtime = tokio::runtime::Runtime::new().context("could not start the runtime")?;
-    let (measured, failed) = runtime
+    let Measured { rows: measured, not_run, failed } = runtime
         .block_on(async {
             tokio::select! {
                 outcome = measure_all(options, &dir, &setting) => Ok(outcome),
@@ -111,6 +117,9 @@ fn run(options: &Options) -> Result<ExitCode> {
             Err(error) => error,
         })?;
     println!("\n{}", row::table(&measured));
+    for (row, why) in &not_run {
+        println!("{row}  not run: {why}");
+    }
     // A trial has no rows, and must not touch those of a run.
     if !options.peers_only {
         row::write(&options.out, &measured)?;
@@ -130,42 +139,48 @@ fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-async fn measure_all(
-    options: &Options,
-    dir: &Path,
-    setting: &Setting,
-) -> (Vec<Row>, Vec<(String, anyhow::Error)>) {
+/// The rows of a kind that are wanted: those that are named, else those of the group.
+fn wanted(kind: Kind, options: &Options) -> Vec<String> {
+    let is_wanted = |row: &&&str| match options.names.as_slice() {
+        [] => kind.group() == options.group,
+        names => names.iter().any(|name| name == **row),
+    };
+    kind.rows().iter().filter(is_wanted).map(|row| (*row).to_owned()).collect()
+}
+
+/// What a run has to tell.
+#[derive(Default)]
+struct Measured {
+    rows: Vec<Row>,
+    not_run: Vec<(String, String)>,
+    failed: Vec<(String, anyhow::Error)>,
+}
+
+async fn measure_all(options: &Options, dir: &Path, setting: &Setting) -> Measured {
     let plan = Plan {
         samples: options.samples.max(1),
         seconds: options.seconds.max(1),
         shrink: options.shrink.max(1),
+        full: options.full,
     };
     let begun = Instant::now();
-    let mut measured = Vec::new();
-    let mut failed = Vec::new();
+    let mut measured = Measured::default();
     if options.peers_only {
         let case =
             Case::new(options.hesper.clone(), Vec::new(), dir.join("peers"), plan, setting.clone());
         if let Err(error) = rows::try_peers(&case).await {
-            failed.push(("the peers".to_owned(), error));
+            measured.failed.push(("the peers".to_owned(), error));
         }
-        return (measured, failed);
+        return measured;
     }
     for kind in KINDS {
-        let wanted: Vec<String> = kind
-            .rows()
-            .iter()
-            .filter(|row| match options.names.as_slice() {
-                [] => kind.group() == options.group,
-                names => names.iter().any(|name| name == *row),
-            })
-            .map(|row| (*row).to_owned())
-            .collect();
+        let wanted = wanted(kind, options);
         if wanted.is_empty() {
             continue;
         }
-        if begun.elapsed() + kind.limit() / 2 > RUN_MAX {
-            failed.push((wanted.join(", "), anyhow::anyhow!("the run has no time left")));
+        let run_max = kind.group().run_max(options.full);
+        if begun.elapsed() + kind.limit(options.full) / 2 > run_max {
+            measured.failed.push((wanted.join(", "), anyhow::anyhow!("the run has no time left")));
             continue;
         }
         let names = wanted.join(", ");
@@ -174,15 +189,18 @@ async fn measure_all(
         let setting = setting.with_load_now();
         let case_dir = dir.join(format!("{kind:?}").to_lowercase());
         let mut case = Case::new(options.hesper.clone(), wanted, case_dir, plan, setting);
+        case.target_dir = options.target_dir.clone();
         if let Err(error) = kind.measure(&mut case).await {
             eprintln!("  failed: {error:#}");
-            failed.push((names, error));
+            measured.failed.push((names, error));
         }
-        measured.extend(case.into_rows());
+        let (rows, not_run) = case.into_rows();
+        measured.rows.extend(rows);
+        measured.not_run.extend(not_run);
         tokio::task::block_in_place(procs::end_descendants);
         println!("  took {:.0?}", case_begun.elapsed());
     }
-    (measured, failed)
+    measured
 }
 
 async fn stop_signal() -> Result<()> {

@@ -29,6 +29,63 @@ pub struct Row {
     /// One-minute load average when the row began.
     pub load: f64,
     pub commit: String,
+    /// What only some rows have; absent in the file where a row has none.
+    #[serde(flatten)]
+    pub extra: Extra,
+}
+
+/// Columns of the rows about kernels. Rates have the unit of their row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Which part of the derived bound of this machine ours reaches: 1 is the bound.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bound_share: Option<f64>,
+    /// The rate of the kernel alone, without files and their hashes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_only: Option<f64>,
+    /// The peer as its default build is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_default: Option<f64>,
+    /// The rate by wall time instead of CPU time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_wall: Option<f64>,
+    /// Peak resident memory of the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rss_mib: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peer_rss_mib: Option<f64>,
+}
+
+impl Extra {
+    fn columns(&self) -> [Option<f64>; 7] {
+        [
+            self.bound_share,
+            self.kernel_only,
+            self.peer_default,
+            self.wall,
+            self.peer_wall,
+            self.rss_mib,
+            self.peer_rss_mib,
+        ]
+    }
+
+    /// As precise as the other numbers of a row.
+    pub fn rounded(mut self) -> Extra {
+        for value in [
+            &mut self.bound_share,
+            &mut self.kernel_only,
+            &mut self.peer_default,
+            &mut self.wall,
+            &mut self.peer_wall,
+            &mut self.rss_mib,
+            &mut self.peer_rss_mib,
+        ] {
+            *value = value.map(round);
+        }
+        self
+    }
 }
 
 /// What a peer reached, measured in turn with ours.
@@ -86,6 +143,7 @@ impl Row {
             machine: setting.machine.clone(),
             load: setting.load,
             commit: setting.commit.clone(),
+            extra: Extra::default(),
         })
     }
 }
@@ -130,16 +188,42 @@ pub fn write(path: &Path, new: &[Row]) -> Result<()> {
     fs::rename(&draft, path).with_context(|| format!("could not rename to `{}`", path.display()))
 }
 
-/// The table that is printed, one line a row.
+/// The table that is printed, one line a row; rows with more columns have them in a second one.
 pub fn table(rows: &[Row]) -> String {
+    let text = main_table(rows);
+    let more: Vec<&Row> = rows.iter().filter(|row| row.extra != Extra::default()).collect();
+    if more.is_empty() {
+        return text;
+    }
+    let header = [
+        "row",
+        "unit",
+        "bound share",
+        "kernel only",
+        "peer default build",
+        "wall",
+        "peer wall",
+        "MiB",
+        "peer MiB",
+    ];
+    let mut lines = vec![header.map(str::to_owned).to_vec()];
+    for row in more {
+        let mut cells = vec![row.name.clone(), row.unit.clone()];
+        cells.extend(row.extra.columns().map(number));
+        lines.push(cells);
+    }
+    format!("{text}\n{}", align(&lines, &[2, 3, 4, 5, 6, 7, 8]))
+}
+
+fn main_table(rows: &[Row]) -> String {
     let header = ["row", "ours", "peer", "ratio", "unit", "min", "max", "n", "load", "against"];
-    let mut lines = vec![header.map(str::to_owned)];
+    let mut lines = vec![header.map(str::to_owned).to_vec()];
     for row in rows {
         let against = match (&row.peer_name, &row.peer_version) {
             (Some(name), Some(version)) => format!("{name} {version}"),
             _ => "-".to_owned(),
         };
-        lines.push([
+        lines.push(vec![
             row.name.clone(),
             number(Some(row.ours)),
             number(row.peer),
@@ -152,18 +236,24 @@ pub fn table(rows: &[Row]) -> String {
             against,
         ]);
     }
-    let widths: Vec<usize> = (0..header.len())
+    align(&lines, &[1, 2, 3, 5, 6, 7, 8])
+}
+
+/// Lines of equally many cells, with the columns of `right` flush right.
+fn align(lines: &[Vec<String>], right: &[usize]) -> String {
+    let columns = lines.first().map_or(0, Vec::len);
+    let widths: Vec<usize> = (0..columns)
         .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
-    for line in &lines {
+    for line in lines {
         let cells: Vec<String> = line
             .iter()
             .zip(&widths)
             .enumerate()
-            .map(|(column, (cell, width))| match column {
-                1..=3 | 5..=8 => format!("{cell:>width$}"),
-                _ => format!("{cell:<width$}"),
+            .map(|(column, (cell, width))| match right.contains(&column) {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
             })
             .collect();
         text.push_str(cells.join("  ").trim_end());

@@ -73,7 +73,7 @@ pub fn python_with(requirement: &str) -> Result<PathBuf> {
     Ok(python)
 }
 
-fn cache_dir() -> Result<PathBuf> {
+pub fn cache_dir() -> Result<PathBuf> {
     std::env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache")))

@@ -258,15 +258,17 @@ fn utf8(path: PathBuf) -> anyhow::Result<Utf8PathBuf> {
     Utf8PathBuf::try_from(path).context("the path is not UTF-8")
 }
 
-/// Runs one stage as the child of an executor.
-pub fn kernel(order: &Utf8Path, make_parameters: Option<&Utf8Path>) -> ExitCode {
-    if let Some(dir) = make_parameters {
+/// Runs one stage, or PC1 of several sectors in lockstep, as the child of an executor.
+pub fn kernel(orders: &[Utf8PathBuf], make_parameters: Option<&Utf8Path>) -> ExitCode {
+    // Only stages that run alone need parameters.
+    if let (Some(dir), [order]) = (make_parameters, orders) {
         // A failure is reported by the stage itself, which misses them.
         if let Err(error) = crate::parameters::make_for_order(order, dir) {
             eprintln!("could not make parameters: {error:#}");
         }
     }
-    exit_code(hesper_proofs::stage::child_main(order.as_std_path()))
+    let orders: Vec<PathBuf> = orders.iter().map(|order| order.as_std_path().into()).collect();
+    exit_code(hesper_proofs::stage::child_main(&orders))
 }
 
 /// Keeps the children of an executor.

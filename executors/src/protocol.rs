@@ -2,6 +2,8 @@
 //!
 //! **Invariants**
 //! - The first frame from the supervisor after `accept` is [`Notice::State`].
+//! - An attempt of a process that runs several may be confirmed before the process ends: it has then
+//!   ended on its own and is not spoken of again.
 //! - An [`Ended`] record stays with the supervisor until the agent has confirmed its token.
 //! - Fields are numbered and only appended: agent and supervisor may be of different versions.
 
@@ -52,6 +54,10 @@ pub struct LeaseSpec {
     pub memory_bytes: u64,
     #[n(4)]
     pub attempts: Vec<AttemptSpec>,
+    /// All attempts run together in one process: that of the first, whose arguments are followed by
+    /// the last argument of each other one.
+    #[n(5)]
+    pub lockstep: Option<bool>,
 }
 
 /// From the agent.
@@ -107,6 +113,9 @@ pub struct State {
     pub queued: Vec<Live>,
     #[n(4)]
     pub ended: Vec<Ended>,
+    /// Whether this supervisor can run several attempts in one process.
+    #[n(5)]
+    pub lockstep: Option<bool>,
 }
 
 /// An attempt that has not ended.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 
 use crate::model::{
-    Admission, ConfigurationChange, DependencyKind, ExecutorId, Inventory, JobId, JobSpec,
-    OwnerLimits, Piece, ProofType, Report, SectorId, Stage, StoragePath, TaskId,
+    Admission, ConfigurationChange, DependencyKind, ExecutorId, Inventory, JobId, JobSpec, Kernels,
+    OwnerLimits, Piece, ProofType, Report, SectorId, Stage, StoragePath, TaskId, WidthBound,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -94,6 +94,9 @@ pub struct SealSector {
     pub stop_after: Option<Stage>,
     #[n(7)]
     pub priority: i32,
+    /// `None`: our own.
+    #[n(8)]
+    pub kernels: Option<Kernels>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -189,6 +192,10 @@ pub struct Grant {
     /// 1..n tasks: chained tasks of one array, or stages that run in lockstep.
     #[n(1)]
     pub tasks: Vec<TaskId>,
+    /// The tasks are PC1 and label in lockstep in one process, which is charged as one; this
+    /// bounded their number.
+    #[n(2)]
+    pub width: Option<WidthBound>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

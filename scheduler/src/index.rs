@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{
-    AttemptToken, Demand, ExecutorId, JobId, JobRow, JobState, LeaseId, OwnerUsage, SpecRow,
-    TaskId, TaskState, UnixMillis, Usage, Work,
+    AttemptToken, Demand, ExecutorId, JobId, JobRow, JobState, LeaseId, OwnerUsage, ProofType,
+    SpecRow, TaskId, TaskState, UnixMillis, Usage, Work,
 };
 use crate::sealing;
 use crate::state::State;
@@ -17,7 +17,10 @@ use crate::state::State;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Shape {
     pub owner: String,
+    /// Of one task.
     pub demand: Demand,
+    /// Tasks of the shape may run together in one process, labelling sectors of this size.
+    pub lockstep: Option<ProofType>,
 }
 
 /// Order of the queue: higher priority first, then older jobs. `index` is 0 for command jobs,
@@ -139,7 +142,8 @@ impl Index {
     pub fn add_job(&mut self, id: JobId, row: &JobRow, spec: &SpecRow) {
         let shape = match &spec.work {
             Work::Command(_) => {
-                Some(self.intern(Shape { owner: row.owner.clone(), demand: spec.demand.clone() }))
+                let (owner, demand) = (row.owner.clone(), spec.demand.clone());
+                Some(self.intern(Shape { owner, demand, lockstep: None }))
             }
             Work::Stages(_) => None,
         };

@@ -38,15 +38,15 @@ pub use model::{
     Admission, ArraySpec, AttemptRow, AttemptToken, CommandWork, Configuration,
     ConfigurationChange, Demand, Dependency, DependencyKind, Digest, EndedTaskRow, ExecutorId,
     ExecutorRow, Exit, ExitKind, FileEntry, Finished, Gpu, Holding, Inventory, JobId, JobKind,
-    JobRow, JobSpec, JobState, LeaseId, LeaseRow, Liveness, Manifest, MetaRow, MinerRow, OldJobRow,
-    Outcome, OwnerLimits, OwnerUsage, PastAttempt, PathRole, Piece, ProcessUsage, ProofType, Range,
-    Report, SectorId, SectorRow, Shortage, SpecRow, Stage, StageNode, StageWork, Started,
-    StopCause, StoragePath, SupersedeAfter, TaskId, TaskRow, TaskState, UnixMillis, Usage, Work,
-    shortage,
+    JobRow, JobSpec, JobState, Kernels, LeaseId, LeaseRow, Liveness, Manifest, MetaRow, MinerRow,
+    OldJobRow, Outcome, OwnerLimits, OwnerUsage, PC1_GROUP_MAX, PastAttempt, PathRole, Piece,
+    ProcessUsage, ProofType, Range, Report, SectorId, SectorRow, Shortage, SpecRow, Stage,
+    StageNode, StageWork, Started, StopCause, StoragePath, SupersedeAfter, TaskId, TaskRow,
+    TaskState, UnixMillis, Usage, WidthBound, Work, shortage,
 };
-pub use planner::{Explanation, PlanBudget};
+pub use planner::{Explanation, Plan, PlanBudget};
 pub use reply::{GrantRefusal, RefusedGrant, Rejected, Reply, Retry};
-pub use sealing::{demand_of, derived_challenge};
+pub use sealing::{demand_of, derived_challenge, lockstep_demand};
 pub use state::{Context, Principal, Role, RowSource, State};
 pub use table::{LoadError, Row, Store, TableId};
 pub use validate::BrokenInvariant;

@@ -122,7 +122,12 @@ fn commands(golden: &mut Golden) {
         priority: 3,
         ..seal(ExecutorId(2))
     };
-    golden.command("seal_sector", &Command::SealSector(sealing));
+    golden.command("seal_sector", &Command::SealSector(sealing.clone()));
+    for kernels in [Kernels::Own, Kernels::Library] {
+        let sealing = SealSector { kernels: Some(kernels), ..sealing.clone() };
+        let name = format!("seal_sector_{}", kernels.name());
+        golden.command(&name, &Command::SealSector(sealing));
+    }
     for (name, kind) in [("winning", ProveKind::Winning), ("window", ProveKind::Window)] {
         let prove = Prove {
             kind,
@@ -155,8 +160,11 @@ fn commands(golden: &mut Golden) {
         reason: "r".to_owned(),
     };
     golden.command("set_admission", &Command::SetAdmission(set));
-    let grant = Grant { executor: ExecutorId(1), tasks: vec![TaskId::new(JobId(1), 2)] };
-    golden.command("grant", &Command::Grant(vec![grant]));
+    let grant =
+        Grant { executor: ExecutorId(1), tasks: vec![TaskId::new(JobId(1), 2)], width: None };
+    golden.command("grant", &Command::Grant(vec![grant.clone()]));
+    let grants = widths().map(|width| Grant { width: Some(width), ..grant.clone() });
+    golden.command("grant_lockstep", &Command::Grant(grants.to_vec()));
     let batch = ReportBatch { executor: ExecutorId(1), incarnation: 77, reports: all_reports() };
     golden.command("report", &Command::Report(batch));
     let change = ConfigurationChange {
@@ -167,8 +175,24 @@ fn commands(golden: &mut Golden) {
         ..ConfigurationChange::default()
     };
     golden.command("configure", &Command::Configure(change));
+    let change = ConfigurationChange {
+        pc1_group_wait_ms: Some(0),
+        pc1_group_max: Some(8),
+        ..ConfigurationChange::default()
+    };
+    golden.command("configure_pc1_groups", &Command::Configure(change));
     let set = SetOwnerLimits { owner: "ann".to_owned(), limits: owner_limits() };
     golden.command("set_owner_limits", &Command::SetOwnerLimits(set));
+}
+
+fn widths() -> [WidthBound; 4] {
+    let resource = "r".to_owned();
+    [
+        WidthBound::Configured,
+        WidthBound::Waiting,
+        WidthBound::Room { resource: resource.clone(), free: 5, wanted: 6, needed: 7 },
+        WidthBound::Quota { resource, free: 5, wanted: 6, needed: 7 },
+    ]
 }
 
 fn owner_limits() -> OwnerLimits {
@@ -210,6 +234,12 @@ fn replies(golden: &mut Golden) {
 
 fn rows(golden: &mut Golden) {
     golden.row("meta", &MetaRow::default());
+    let configuration = Configuration {
+        pc1_group_wait_ms: Some(1),
+        pc1_group_max: Some(2),
+        ..Configuration::default()
+    };
+    golden.row("meta_pc1_groups", &MetaRow { configuration, ..MetaRow::default() });
     let mut m = Machine::new();
     let executor = m.register(register("e1", 4));
     m.submit(JobSpec { after: vec![], ..spec() });
@@ -237,6 +267,7 @@ fn rows(golden: &mut Golden) {
             count: 2,
             open: 1,
             owner: None,
+            width: None,
         },
     );
     golden.row(
@@ -248,6 +279,19 @@ fn rows(golden: &mut Golden) {
             count: 2,
             open: 1,
             owner: Some("ann".to_owned()),
+            width: None,
+        },
+    );
+    golden.row(
+        "lease_lockstep",
+        &LeaseRow {
+            executors: vec![executor],
+            holding: Holding { cores: 1, ..Holding::default() },
+            first: AttemptToken(4),
+            count: 2,
+            open: 1,
+            owner: Some("ann".to_owned()),
+            width: Some(WidthBound::Waiting),
         },
     );
     for (name, state) in [

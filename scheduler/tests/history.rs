@@ -36,6 +36,7 @@ enum Step {
         job: u64,
         index: u32,
         count: u32,
+        lockstep: bool,
     },
     Start {
         pick: usize,
@@ -85,8 +86,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(|window| Step::Prove { window }),
         1 => (1u64..20).prop_map(|job| Step::Cancel { job }),
         12 => Just(Step::Plan),
-        1 => (1u64..5, 1u64..12, 0u32..8, 1u32..4).prop_map(
-            |(executor, job, index, count)| Step::Grant { executor, job, index, count }
+        1 => (1u64..5, 1u64..12, 0u32..8, 1u32..4, any::<bool>()).prop_map(
+            |(executor, job, index, count, lockstep)| {
+                Step::Grant { executor, job, index, count, lockstep }
+            }
         ),
         3 => any::<usize>().prop_map(|pick| Step::Start { pick }),
         14 => (any::<usize>(), 0u8..24).prop_map(|(pick, how)| Step::Finish { pick, how }),
@@ -186,10 +189,11 @@ fn take(m: &mut Machine, step: Step, incarnation: &mut u64) {
         Step::Plan => {
             m.plan();
         }
-        Step::Grant { executor, job, index, count } => {
+        Step::Grant { executor, job, index, count, lockstep } => {
             let tasks: Vec<TaskId> =
                 (index..index + count).map(|index| TaskId::new(JobId(job), index)).collect();
-            let _ = m.grant(ExecutorId(executor), &tasks);
+            let width = lockstep.then_some(WidthBound::Waiting);
+            let _ = m.grant_group(ExecutorId(executor), &tasks, width);
         }
         Step::Start { pick } => {
             if let Some((executor, token)) = pick_of(m, pick) {
@@ -296,6 +300,7 @@ proptest! {
             }),
             lost_after_ms: Some(40_000),
             suspicion_max: Some(4),
+            pc1_group_wait_ms: Some(300),
             losses_max: Some(3),
             ..Default::default()
         });

@@ -20,7 +20,7 @@ fn in_a_group_of_two_one_fails_and_one_is_cancelled() {
     let lease = m.grant(executor, &tasks).expect("granted");
     let tokens = m.tokens(lease);
     assert_eq!(tokens.len(), 2);
-    let one = demand_of(Stage::AddPiece, ProofType::Sector2KiB);
+    let one = demand_of(Stage::AddPiece, ProofType::Sector2KiB, Kernels::Own);
     assert_eq!(m.state.usage(executor).cores, u64::from(2 * one.cores), "in lockstep: both count");
     m.start(executor, tokens[0]);
     m.start(executor, tokens[1]);

@@ -9,6 +9,7 @@ use crate::case::Case;
 mod commits;
 mod identity;
 mod kernel;
+mod kernels;
 mod latency;
 mod noexec;
 mod process;
@@ -27,9 +28,10 @@ pub enum Kind {
     Signatures,
     Tokens,
     Wallet,
+    Kernels,
 }
 
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     Kind::Kernel,
     Kind::Commits,
     Kind::Submit,
@@ -40,6 +42,7 @@ pub const KINDS: [Kind; 10] = [
     Kind::Signatures,
     Kind::Tokens,
     Kind::Wallet,
+    Kind::Kernels,
 ];
 
 /// What one run measures when no row is named.
@@ -49,12 +52,26 @@ pub enum Group {
     Jobs,
     /// Signatures, tokens, the wallet.
     Identity,
+    /// Labels, hashes, trees, proofs' inputs: the own kernels against the proof library.
+    Kernels,
+}
+
+impl Group {
+    /// No new case begins after this long.
+    pub fn run_max(self, full: bool) -> Duration {
+        match self {
+            Group::Jobs | Group::Identity => Duration::from_secs(25 * 60),
+            Group::Kernels if full => Duration::MAX,
+            Group::Kernels => Duration::from_secs(45 * 60),
+        }
+    }
 }
 
 impl Kind {
     pub fn group(self) -> Group {
         match self {
             Kind::Signatures | Kind::Tokens | Kind::Wallet => Group::Identity,
+            Kind::Kernels => Group::Kernels,
             _ => Group::Jobs,
         }
     }
@@ -83,11 +100,20 @@ impl Kind {
             ],
             Kind::Tokens => &["token_verify"],
             Kind::Wallet => &["wallet_sign_e2e_p50_ms", "wallet_sign_e2e_p99_ms"],
+            Kind::Kernels => kernels::ROWS,
         }
     }
 
-    /// After this long a case is given up; all of them together stay below the limit of a run.
-    pub fn limit(self) -> Duration {
+    /// Whether the case measures the shipped binary.
+    pub fn needs_binary(self) -> bool {
+        self != Kind::Kernels
+    }
+
+    /// After this long a case is given up; all of a group together stay below the limit of a run.
+    pub fn limit(self, full: bool) -> Duration {
+        if full && self == Kind::Kernels {
+            return Duration::from_secs(24 * 3600);
+        }
         Duration::from_secs(match self {
             Kind::Kernel | Kind::Tokens => 60,
             Kind::Signatures | Kind::Wallet => 300,
@@ -96,13 +122,15 @@ impl Kind {
             Kind::NoexecThree => 240,
             Kind::NoexecOne | Kind::Latency => 360,
             Kind::Process => 480,
+            Kind::Kernels => 45 * 60,
         })
     }
 
     pub async fn measure(self, case: &mut Case) -> Result<()> {
-        tokio::time::timeout(self.limit(), self.run(case))
+        let limit = self.limit(case.plan.full);
+        tokio::time::timeout(limit, self.run(case))
             .await
-            .with_context(|| format!("not done within {:?}", self.limit()))?
+            .with_context(|| format!("not done within {limit:?}"))?
     }
 
     async fn run(self, case: &mut Case) -> Result<()> {
@@ -117,6 +145,7 @@ impl Kind {
             Kind::Signatures => tokio::task::block_in_place(|| identity::signatures::measure(case)),
             Kind::Tokens => tokio::task::block_in_place(|| identity::tokens::measure(case)),
             Kind::Wallet => identity::wallet::measure(case).await,
+            Kind::Kernels => kernels::measure(case).await,
         }
     }
 }

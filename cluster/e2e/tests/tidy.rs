@@ -11,7 +11,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("consensus", &["hesper-protos"]),
     ("executors", &["hesper-protos"]),
     ("kernels/sha2raw", &[]),
-    ("kernels/proofs", &["sha2raw"]),
+    ("kernels/sha256", &[]),
+    ("kernels/sdr", &["hesper-sha256"]),
+    ("kernels/poseidon", &[]),
+    ("kernels/trees", &["hesper-poseidon", "hesper-sdr", "hesper-sha256"]),
+    // The only crates that know the proof library; the second exists for comparison.
+    (
+        "kernels/proofs",
+        &["hesper-poseidon", "hesper-sdr", "hesper-sha256", "hesper-trees", "sha2raw"],
+    ),
+    ("kernels/reference", &["hesper-poseidon", "hesper-sdr", "hesper-sha256", "hesper-trees"]),
     ("chain", &[]),
     // Pulls the proof stack through the actors' state crates: nobody but the binary imports it.
     ("chain/actors", &[]),
@@ -34,7 +43,18 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cluster/e2e", &["hesper", "hesper-chain", "hesper-executor", "hesper-protos"]),
-    ("benches", &["hesper-auth", "hesper-chain", "hesper-protos"]),
+    (
+        "benches",
+        &[
+            "hesper-auth",
+            "hesper-chain",
+            "hesper-poseidon",
+            "hesper-protos",
+            "hesper-sdr",
+            "hesper-sha256",
+            "hesper-trees",
+        ],
+    ),
 ];
 
 fn root() -> PathBuf {

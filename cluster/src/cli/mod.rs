@@ -136,8 +136,9 @@ enum Command {
         /// Make development parameters in this directory when the stage needs some that are missing.
         #[arg(long, value_name = "DIR")]
         make_parameters: Option<Utf8PathBuf>,
-        /// The order, as JSON.
-        order: Utf8PathBuf,
+        /// The order, as JSON; several of PC1 with one proof type are labelled in lockstep.
+        #[arg(required = true, value_name = "ORDER")]
+        orders: Vec<Utf8PathBuf>,
     },
     /// Keep the children of an executor.
     #[command(hide = true)]
@@ -172,8 +173,8 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode, Error> {
     let Cli { global, command } = cli;
     match command {
-        Command::Kernel { make_parameters, order } => {
-            Ok(roles::kernel(&order, make_parameters.as_deref()))
+        Command::Kernel { make_parameters, orders } => {
+            Ok(roles::kernel(&orders, make_parameters.as_deref()))
         }
         Command::Supervise { dir } => Ok(roles::supervise(&dir)),
         Command::KernelBench { name, scratch } => {

@@ -73,6 +73,9 @@ struct Seal {
     /// Larger goes first.
     #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
     priority: i32,
+    /// Whose kernels run the stages: Hesper's own, or the proof library's for comparison.
+    #[arg(long, value_enum, default_value_t = Kernels::Own)]
+    kernels: Kernels,
     /// Wait until the sector is sealed and show its progress.
     #[arg(long)]
     wait: bool,
@@ -98,6 +101,22 @@ impl Stage {
             Stage::Pc2 => "pc2",
             Stage::C1 => "c1",
             Stage::C2 => "c2",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Kernels {
+    Own,
+    Library,
+}
+
+impl Kernels {
+    /// The word on the wire.
+    fn as_str(self) -> &'static str {
+        match self {
+            Kernels::Own => "own",
+            Kernels::Library => "library",
         }
     }
 }
@@ -202,6 +221,7 @@ impl Seal {
                     .stop_after
                     .map_or(String::new(), |stage| stage.as_str().to_owned()),
                 priority: self.priority,
+                kernels: self.kernels.as_str().to_owned(),
             })
             .await?;
         let sealing = views::Sealing {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use hesper_scheduler::PC1_GROUP_MAX;
 
 use super::key::{Form, Key, Keys, Preset};
 use super::parse;
@@ -54,6 +55,10 @@ pub struct Node {
     pub supersede_pc1: Duration,
     /// The same for winning and window PoSt.
     pub supersede_post: Duration,
+    /// How long a sector that is ready for PC1 waits for others to label with it.
+    pub pc1_group_wait: Duration,
+    /// Most sectors that label together.
+    pub pc1_group_max: u32,
     /// Log lines.
     pub log: Logging,
 }
@@ -168,6 +173,18 @@ impl Keys for Node {
             preset: Preset::Text("10s"),
             help: "Disconnection after which a winning or window PoSt is run again elsewhere.",
         },
+        Key {
+            name: "pc1_group_wait",
+            form: Form::Duration,
+            preset: Preset::Text("2s"),
+            help: "How long a sector that is ready for PC1 waits for others, to label with them in one process at less cost for each; 0 does not wait.",
+        },
+        Key {
+            name: "pc1_group_max",
+            form: Form::Count,
+            preset: Preset::Text("16"),
+            help: "Most sectors that label together, 1 to 16; an executor's free memory may allow fewer.",
+        },
         LOG,
         LOG_FORMAT,
     ];
@@ -217,6 +234,12 @@ impl Node {
         let supersede_c2 = r.one("supersede_c2", parse::duration);
         let supersede_pc1 = r.one("supersede_pc1", parse::duration);
         let supersede_post = r.one("supersede_post", parse::duration);
+        let pc1_group_wait = r.one("pc1_group_wait", parse::duration);
+        let pc1_group_max = r.one("pc1_group_max", parse::count32);
+        if let Some(max) = pc1_group_max.filter(|max| !(1..=PC1_GROUP_MAX).contains(max)) {
+            let problem = format!("it must be from 1 to {PC1_GROUP_MAX}");
+            r.problem("pc1_group_max", Some(max.to_string()), problem);
+        }
         let log = logging(r);
         let value = (|| {
             let listen = listen?;
@@ -239,6 +262,8 @@ impl Node {
                 supersede_c2: supersede_c2?,
                 supersede_pc1: supersede_pc1?,
                 supersede_post: supersede_post?,
+                pc1_group_wait: pc1_group_wait?,
+                pc1_group_max: pc1_group_max?,
                 log: log?,
             })
         })();

@@ -173,12 +173,22 @@ fn retell_all(node: &Node) {
 
 /// Proposes what the planner finds, one plan in flight at a time.
 async fn plan(node: &Node, token: LeadershipToken) {
+    let mut again_at: Option<UnixMillis> = None;
     loop {
-        node.planner.notified().await;
+        match again_at.take() {
+            None => node.planner.notified().await,
+            Some(at) => {
+                // Sectors wait for others to label with them; nothing else may happen until then.
+                let wait = Duration::from_millis(at.since(UnixMillis(unix_millis())));
+                let _woken_early = tokio::time::timeout(wait, node.planner.notified()).await;
+            }
+        }
         loop {
             let now = UnixMillis(unix_millis());
             let budget = PlanBudget::default();
-            let grants = node.read(|machine| machine.scheduler.plan(now, budget));
+            let plan = node.read(|machine| machine.scheduler.plan_with_wake(now, budget));
+            again_at = plan.again_at;
+            let grants = plan.grants;
             if grants.is_empty() {
                 break;
             }

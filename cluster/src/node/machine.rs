@@ -693,6 +693,7 @@ mod tests {
                 seed: None,
                 stop_after: None,
                 priority: 0,
+                kernels: None,
             })))
         };
         let reply = bench.apply(&client("bob"), &seal(1000));

@@ -209,6 +209,8 @@ fn configuration(config: &config::Node) -> hesper_scheduler::ConfigurationChange
         queued_jobs_max: Some(config.queue_limit),
         ended_jobs_in_memory: Some(u32::try_from(config.history_jobs).unwrap_or(u32::MAX)),
         supersede_after: Some(supersede),
+        pc1_group_wait_ms: Some(millis(config.pc1_group_wait)),
+        pc1_group_max: Some(config.pc1_group_max),
         ..hesper_scheduler::ConfigurationChange::default()
     }
 }

@@ -16,8 +16,8 @@ use hesper_protos::sector::{
 };
 use hesper_scheduler as scheduler;
 use hesper_scheduler::{
-    Admission, Command, ExecutorId, Liveness, Piece, Prove, ProveKind, Reply, SealSector, SectorId,
-    SectorRow, Stage, TaskId,
+    Admission, Command, ExecutorId, Kernels, Liveness, Piece, Prove, ProveKind, Reply, SealSector,
+    SectorId, SectorRow, Stage, TaskId,
 };
 use tonic::{Request, Response, Status};
 
@@ -325,6 +325,14 @@ fn seal_command(request: SealRequest) -> Result<SealSector, Status> {
             Status::invalid_argument(format!("`stop_after` is `{name}`, which is no stage"))
         })?),
     };
+    let kernels = match request.kernels.as_str() {
+        "" => None,
+        name => Some(Kernels::from_name(name).ok_or_else(|| {
+            Status::invalid_argument(format!(
+                "`kernels` is `{name}`; it must be `own` or `library`"
+            ))
+        })?),
+    };
     Ok(SealSector {
         miner: request.miner,
         number: (request.sector != 0).then_some(request.sector),
@@ -338,6 +346,7 @@ fn seal_command(request: SealRequest) -> Result<SealSector, Status> {
         seed: convert::hex32("seed", &request.seed)?,
         stop_after,
         priority: request.priority,
+        kernels,
     })
 }
 

@@ -3,12 +3,14 @@
 //! **Invariants**: every token that was taken is answered by exactly one end; a token that was
 //! cancelled before it came does not run any more.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hesper_protos::executor as wire;
 use hesper_protos::executor::exit::Kind;
 use hesper_protos::executor::report;
 
+use super::group::Forming;
 use super::{Agent, Event, Phase};
 use crate::config::Runner;
 use crate::metrics::Metrics;
@@ -51,7 +53,15 @@ impl Agent {
             env,
             memory_bytes: lease.memory_bytes,
             attempts: Vec::new(),
+            lockstep: None,
         };
+        if lease.width > 0 && lease.attempts.len() > 1 && self.has_lockstep {
+            let tokens: BTreeSet<u64> =
+                lease.attempts.iter().map(|attempt| attempt.token).collect();
+            if let Some(&first) = tokens.first() {
+                self.forming.insert(first, Forming::new(spec.clone(), tokens));
+            }
+        }
         for attempt in std::mem::take(&mut lease.attempts) {
             match &attempt.work {
                 Some(wire::attempt::Work::Command(command)) => {

@@ -29,7 +29,7 @@ use crate::recent::Recent;
 use crate::session::{self, Session};
 use crate::storage::Storage;
 use crate::supervisor::control;
-use crate::{reading, resources, transfer};
+use crate::{reading, resources, stage, transfer};
 
 /// A start that is followed by its end within this time is not reported on its own.
 const STARTED_HELD: Duration = Duration::from_millis(100);
@@ -80,6 +80,10 @@ pub(crate) enum Event {
         token: u64,
         lease: Box<LeaseSpec>,
     },
+    /// One of several attempts in a process has left its report.
+    MemberEnded {
+        token: u64,
+    },
     /// An attempt has ended for good; the supervisor may forget it.
     Settled(Box<wire::Finished>),
     Progress(wire::Progress),
@@ -87,6 +91,7 @@ pub(crate) enum Event {
 }
 
 mod flow;
+mod group;
 mod lease;
 mod supervised;
 
@@ -222,6 +227,12 @@ struct Agent {
     supervisor_boot_id: String,
     notes: Vec<String>,
     attempts: HashMap<u64, Phase>,
+    /// Groups of which some inputs are still being fetched, by their first attempt.
+    forming: BTreeMap<u64, group::Forming>,
+    /// Attempts with the supervisor that share a process.
+    members: BTreeMap<u64, stage::Member>,
+    /// Whether the supervisor can run several attempts in one process.
+    has_lockstep: bool,
     recent: Recent,
     session: Option<Session>,
     dialer: Option<JoinHandle<()>>,
@@ -270,6 +281,9 @@ impl Agent {
             supervisor_boot_id: String::new(),
             notes: Vec::new(),
             attempts: HashMap::new(),
+            forming: BTreeMap::new(),
+            members: BTreeMap::new(),
+            has_lockstep: false,
             recent,
             session: None,
             dialer: None,
@@ -332,11 +346,11 @@ impl Agent {
             }
             Event::Prepared { token, lease } => {
                 // Not there: cancelled meanwhile, and reported so.
-                if let Some(phase @ Phase::Preparing(_)) = self.attempts.get_mut(&token) {
-                    *phase = Phase::Queued;
-                    self.requests.push(Request::Start(*lease));
+                if matches!(self.attempts.get(&token), Some(Phase::Preparing(_))) {
+                    self.prepared(token, *lease);
                 }
             }
+            Event::MemberEnded { token } => self.member_ended(token),
             Event::Settled(finished) => {
                 if self.attempts.contains_key(&finished.token) {
                     self.report_finished(*finished);

@@ -39,6 +39,7 @@ impl Agent {
     pub(super) fn adopt(&mut self, state: State) {
         self.supervisor_boot_id = state.boot_id.clone();
         self.notes = state.notes.clone();
+        self.has_lockstep = state.lockstep == Some(true);
         let held = known(&state);
         let to_send: Vec<u64> = self
             .requests
@@ -69,11 +70,27 @@ impl Agent {
         for live in state.queued {
             self.recent.insert(live.token);
             self.note_adopted(&live);
+            if let Some(member) = stage::Member::of_tag(&live.tag) {
+                self.members.insert(live.token, member);
+            }
             self.attempts.insert(live.token, Phase::Queued);
         }
         for live in state.running {
             self.recent.insert(live.token);
+            if self.is_end_pending(live.token) {
+                // It ended before its process, and the supervisor has not heard that.
+                self.confirms.push(live.token);
+                continue;
+            }
+            if matches!(self.attempts.get(&live.token), Some(Phase::Settling)) {
+                // The same, and its report is being read.
+                continue;
+            }
             self.note_adopted(&live);
+            if let Some(member) = stage::Member::of_tag(&live.tag) {
+                self.members.insert(live.token, member);
+            }
+            self.note_start(live.token, live.pid, live.started_at_ms);
             self.running(live.token, &live.tag);
         }
         for ended in state.ended {
@@ -113,11 +130,18 @@ impl Agent {
             // Not known: its end was reported already.
             Notice::Started { token, .. } if !self.attempts.contains_key(&token) => {}
             Notice::Started { token, pid, at_ms } => {
+                self.note_start(token, pid, at_ms);
                 self.running(token, "");
                 let started = wire::Started { token, at_ms, pid };
                 self.started_held.insert(token, (Instant::now() + STARTED_HELD, started));
             }
             Notice::Ended(ended) => self.ended(ended),
+        }
+    }
+
+    fn note_start(&mut self, token: u64, pid: u32, at_ms: u64) {
+        if let Some(member) = self.members.get_mut(&token) {
+            (member.pid, member.started_at_ms) = (pid, at_ms);
         }
     }
 
@@ -127,9 +151,14 @@ impl Agent {
         } else {
             stage::dir_of(tag)
         };
+        let place = self.members.get(&token).map(|member| member.place.clone());
         let follower =
-            dir.map(|dir| self.tasks.spawn(stage::follow(token, dir, self.events.clone())));
-        self.attempts.insert(token, Phase::Running(follower));
+            dir.map(|dir| self.tasks.spawn(stage::follow(token, dir, place, self.events.clone())));
+        let before = self.attempts.insert(token, Phase::Running(follower));
+        if let Some(Phase::Running(Some(follower))) = before {
+            // The link to a supervisor that lives was made anew.
+            follower.abort();
+        }
     }
 
     pub(super) fn ended(&mut self, ended: Ended) {
@@ -170,6 +199,8 @@ impl Agent {
         let token = finished.token;
         self.attempts.remove(&token);
         self.started_held.remove(&token);
+        self.members.remove(&token);
+        self.leave_forming(token);
         self.confirms.push(token);
         self.reports.push(report::Report::Finished(finished));
         Metrics::add(&self.context.metrics.attempts_ended, 1);

@@ -25,8 +25,10 @@ use crate::fetch;
 use crate::protocol::AttemptSpec;
 use crate::storage::{FILES, INPUTS, PlaceError};
 
+mod group;
 mod settle;
 
+pub(crate) use group::{Member, join};
 pub(crate) use settle::settle;
 
 const ORDER: &str = "order.json";
@@ -47,6 +49,31 @@ pub(crate) struct Failed {
 struct Tag {
     dir: Utf8PathBuf,
     bytes_fetched: u64,
+    /// It shares its process with other attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<Place>,
+}
+
+/// Where an attempt stands in a process of several.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Place {
+    /// The first attempt of the process.
+    pub(crate) leader: u64,
+    /// Position of its order among the arguments.
+    index: u64,
+    /// Attempts that the process was started for.
+    #[serde(default)]
+    attempts: u64,
+    /// Directory of the process's output.
+    output: Utf8PathBuf,
+}
+
+impl Place {
+    /// One attempt's part of what the process used. The same for all of them, whichever ends first:
+    /// together they are never charged more than was used.
+    fn share(&self, total: u64) -> u64 {
+        total / self.attempts.max(1)
+    }
 }
 
 #[derive(Serialize)]
@@ -85,6 +112,8 @@ struct ProgressLine {
     step: String,
     done: u64,
     total: u64,
+    /// Which order it is about, where the process has several.
+    order: Option<u64>,
 }
 
 /// Makes the attempt's directory, brings the inputs, writes the order.
@@ -115,7 +144,9 @@ pub(crate) async fn prepare(
         stage.inputs.iter().map(|input| fetch::local(context, input)).collect();
     let to_fetch = stage.inputs.iter().zip(&local).filter(|(_, local)| local.is_none());
     let fetch_bytes: u64 = to_fetch.map(|(input, _)| input.length).sum();
-    let needed = lease.named.get("disc").copied().unwrap_or(0).max(fetch_bytes);
+    // What was granted to a group is for all of its sectors.
+    let granted = lease.named.get("disc").copied().unwrap_or(0) / u64::from(lease.width.max(1));
+    let needed = granted.max(fetch_bytes);
     let role = if stage.stage == "finalize" { PathRole::Store } else { PathRole::Seal };
     let dir = context
         .storage
@@ -176,7 +207,7 @@ pub(crate) async fn prepare(
     let text = |part: &std::ffi::OsString| part.to_string_lossy().into_owned();
     let mut args: Vec<String> = args.iter().map(text).collect();
     args.push(dir.join(ORDER).into_string());
-    let tag = Tag { dir: dir.clone(), bytes_fetched };
+    let tag = Tag { dir: dir.clone(), bytes_fetched, group: None };
     Ok(AttemptSpec {
         token: attempt.token,
         program: text(program),
@@ -241,13 +272,27 @@ pub(crate) fn dir_of(tag: &str) -> Option<Utf8PathBuf> {
 }
 
 /// Reads the progress lines of a running stage until it is aborted; anything else that the child
-/// prints is skipped.
-pub(crate) async fn follow(token: u64, dir: Utf8PathBuf, events: mpsc::Sender<Event>) {
-    let path = dir.join("stdout");
+/// prints is skipped. One of several in a process also ends when its report appears.
+pub(crate) async fn follow(
+    token: u64,
+    dir: Utf8PathBuf,
+    place: Option<Place>,
+    events: mpsc::Sender<Event>,
+) {
     let mut offset = 0;
     loop {
         tokio::time::sleep(FOLLOW_EVERY).await;
-        let path = path.clone();
+        let mut path = dir.join("stdout");
+        if let Some(place) = &place {
+            if settle::has_report(&dir).await
+                && events.send(Event::MemberEnded { token }).await.is_err()
+            {
+                return;
+            }
+            if !tokio::fs::try_exists(&path).await.unwrap_or(false) {
+                path = place.output.join("stdout");
+            }
+        }
         let read =
             tokio::task::spawn_blocking(move || crate::output::read_file(&path, offset, 64 << 10))
                 .await;
@@ -260,9 +305,13 @@ pub(crate) async fn follow(token: u64, dir: Utf8PathBuf, events: mpsc::Sender<Ev
             continue;
         };
         let lines = piece.bytes[..end].split(|byte| *byte == b'\n');
-        let last = lines.rev().find_map(|line| serde_json::from_slice::<ProgressLine>(line).ok());
+        let index = place.as_ref().map(|place| place.index);
+        let last = lines
+            .rev()
+            .filter_map(|line| serde_json::from_slice::<ProgressLine>(line).ok())
+            .find(|line| line.order.is_none() || index.is_none() || line.order == index);
         offset += end as u64 + 1;
-        if let Some(ProgressLine { step, done, total }) = last {
+        if let Some(ProgressLine { step, done, total, .. }) = last {
             let progress = wire::Progress { token, step, done, total };
             if events.send(Event::Progress(progress)).await.is_err() {
                 return;

@@ -24,6 +24,8 @@ const ERROR: &str = "error.json";
 /// A report longer than this is garbage.
 const REPORT_BYTES_MAX: u64 = 4 << 20;
 const FILES_MAX: usize = 1_024;
+/// What a child of one order exits with when it leaves an error report.
+const FAILED: i32 = 1;
 /// How much of a child's last words goes into a report.
 const TAIL_BYTES: usize = 512;
 
@@ -65,10 +67,30 @@ pub(crate) fn settle(context: &Context, ended: Ended) -> wire::Finished {
     let kind = finished.exit.as_ref().map_or(Kind::Lost, wire::Exit::kind);
     let code = finished.exit.as_ref().map_or(0, |exit| exit.code);
     match kind {
-        Kind::Exited if code == 0 => match read_outcome(&tag.dir) {
-            Ok(outcome) => accept(&mut finished, outcome),
-            Err(message) => set_exit(&mut finished, Kind::OutputBad, message, true),
-        },
+        // Others of its process may have ended otherwise, or after it: its own report counts before
+        // anything that is said of the process.
+        Kind::Exited | Kind::Signaled | Kind::TimedOut | Kind::Lost
+            if tag.group.is_some() && (code != 0 || kind != Kind::Exited) =>
+        {
+            if is_there(&tag.dir, OUTCOME) {
+                set_exit(&mut finished, Kind::Exited, String::new(), false);
+                if let Some(exit) = &mut finished.exit {
+                    (exit.code, exit.signal) = (0, 0);
+                }
+                take_outcome(&mut finished, &tag.dir);
+            } else if is_there(&tag.dir, ERROR) || kind == Kind::Exited {
+                explain_failure(&mut finished, &tag.dir, code);
+            } else {
+                append_tail(&mut finished, &tag.dir);
+            }
+        }
+        Kind::Exited if code == 0 && tag.group.is_some() && is_there(&tag.dir, ERROR) => {
+            explain_failure(&mut finished, &tag.dir, FAILED);
+            if let Some(exit) = &mut finished.exit {
+                exit.code = FAILED;
+            }
+        }
+        Kind::Exited if code == 0 => take_outcome(&mut finished, &tag.dir),
         Kind::Exited => explain_failure(&mut finished, &tag.dir, code),
         Kind::Signaled | Kind::TimedOut => append_tail(&mut finished, &tag.dir),
         Kind::Unknown
@@ -85,6 +107,27 @@ pub(crate) fn settle(context: &Context, ended: Ended) -> wire::Finished {
     let left = crate::storage::bytes_below(&tag.dir).unwrap_or(0);
     context.storage.settle(finished.token, left);
     finished
+}
+
+fn take_outcome(finished: &mut wire::Finished, dir: &Utf8Path) {
+    match read_outcome(dir) {
+        Ok(outcome) => accept(finished, outcome),
+        Err(message) => set_exit(finished, Kind::OutputBad, message, true),
+    }
+}
+
+/// Whether an attempt has left its report.
+pub(super) async fn has_report(dir: &Utf8Path) -> bool {
+    for name in [OUTCOME, ERROR] {
+        if tokio::fs::try_exists(dir.join(name)).await.unwrap_or(false) {
+            return true;
+        }
+    }
+    false
+}
+
+fn is_there(dir: &Utf8Path, name: &str) -> bool {
+    fs::exists(dir.join(name)).unwrap_or(false)
 }
 
 fn accept(finished: &mut wire::Finished, outcome: Outcome) {
@@ -148,6 +191,7 @@ fn explain_failure(finished: &mut wire::Finished, dir: &Utf8Path, code: i32) {
             Ok(report) => {
                 let kind = match report.code.as_str() {
                     "no_space" => Kind::NoSpace,
+                    "cancelled" => Kind::Cancelled,
                     "input_absent" | "input_truncated" | "input_altered" => Kind::InputBad,
                     _ => Kind::Exited,
                 };

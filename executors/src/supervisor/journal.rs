@@ -173,6 +173,8 @@ fn apply(left: &mut Left, record: Record) {
         Record::Confirmed(tokens) => {
             for token in tokens {
                 left.ended.remove(&token);
+                // One of several in a process may end before the process does.
+                left.live.remove(&token);
             }
         }
     }
@@ -202,6 +204,9 @@ mod tests {
         journal.ended(&ended(2));
         journal.ended(&ended(3));
         journal.confirmed(&[3]);
+        journal.accepted(vec![live(4)]);
+        journal.started(4, 41, 51);
+        journal.confirmed(&[4]);
         journal.write().unwrap();
         let whole = fs::read(dir.join(NAME)).unwrap();
         for torn in 1..10 {

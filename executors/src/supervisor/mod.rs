@@ -24,6 +24,7 @@ use crate::recent::Recent;
 
 mod connection;
 pub(crate) mod control;
+pub(crate) mod group;
 mod journal;
 mod orphans;
 pub(crate) mod slot;
@@ -244,9 +245,10 @@ impl Supervisor {
         State {
             boot_id: self.boot_id.clone(),
             notes: self.notes.clone(),
-            running: self.slots.values().filter_map(Slot::running).collect(),
+            running: self.slots.values().flat_map(Slot::running).collect(),
             queued: self.slots.values().flat_map(Slot::queued).collect(),
             ended: self.ended.values().cloned().collect(),
+            lockstep: Some(true),
         }
     }
 
@@ -283,7 +285,7 @@ impl Supervisor {
         let id = lease.lease;
         self.journal.accepted(lease.attempts.iter().map(|spec| accepted(id, spec)).collect());
         match self.slots.get_mut(&id) {
-            Some(slot) => slot.append(lease.attempts),
+            Some(slot) => slot.append(lease),
             None => {
                 self.slots.insert(id, Slot::new(lease));
             }
@@ -305,8 +307,8 @@ impl Supervisor {
                     self.slots.remove(&lease);
                     return;
                 }
-                Next::Failed(ended) => self.record(*ended),
-                Next::Started { token, pid, at_ms } => {
+                Next::Failed(ended) => ended.into_iter().for_each(|ended| self.record(ended)),
+                Next::Started { tokens, pid, at_ms } => {
                     let key = self.next_key;
                     self.next_key += 1;
                     self.watched.insert(key, lease);
@@ -319,15 +321,15 @@ impl Supervisor {
                         )
                     });
                     if let Some(Err(error)) = watched {
-                        eprintln!("could not watch attempt {token}: {error}; it is ended");
-                        slot.cancel(token, true);
-                        if let Some(ended) = slot.reap() {
-                            self.record(ended);
-                        }
+                        eprintln!("could not watch process {pid}: {error}; it is ended");
+                        slot.kill();
+                        slot.reap().into_iter().for_each(|ended| self.record(ended));
                         continue;
                     }
-                    self.journal.started(token, pid, at_ms);
-                    self.tell(&Notice::Started { token, pid, at_ms });
+                    for token in tokens {
+                        self.journal.started(token, pid, at_ms);
+                        self.tell(&Notice::Started { token, pid, at_ms });
+                    }
                 }
             }
         }
@@ -348,9 +350,7 @@ impl Supervisor {
         let ended = slot.reap();
         // The slot is refilled before anything is written: its next task waits for no bookkeeping.
         self.advance(lease);
-        if let Some(ended) = ended {
-            self.record(ended);
-        }
+        ended.into_iter().for_each(|ended| self.record(ended));
     }
 
     fn record(&mut self, ended: Ended) {
@@ -376,7 +376,9 @@ impl Supervisor {
 
     fn confirm(&mut self, tokens: &[u64]) {
         for token in tokens {
-            self.ended.remove(token);
+            if self.ended.remove(token).is_none() {
+                self.slots.values_mut().for_each(|slot| slot.confirm(*token));
+            }
         }
         self.journal.confirmed(tokens);
     }
@@ -426,8 +428,7 @@ impl Supervisor {
         if !self.journal.is_long() {
             return self.journal.write();
         }
-        let live =
-            self.slots.values().flat_map(|slot| slot.running().into_iter().chain(slot.queued()));
+        let live = self.slots.values().flat_map(|slot| slot.running().chain(slot.queued()));
         self.journal.rewrite(Left {
             boot: Some((self.boot_id.clone(), control::machine_boot_id())),
             live: live.map(|live| (live.token, live)).collect(),

@@ -1,7 +1,8 @@
-//! **Purpose**: one lease inside the supervisor: a queue of attempts that run one after the other.
+//! **Purpose**: one lease inside the supervisor: a queue of processes that run one after the other,
+//! each of one attempt or of several that label in lockstep.
 //!
 //! **Invariants**
-//! - At most one attempt of a slot runs; each ends on its own and is reported on its own.
+//! - At most one process of a slot runs; each attempt ends on its own and is reported on its own.
 //! - An attempt's process leads its own process group. When it ends, the group is killed while the
 //!   ended process still holds its pid, so that no other group can be hit.
 //! - Output of packed attempts is the byte range `[start, end)` of `out` and `err`, written to
@@ -20,6 +21,7 @@ use hesper_protos::executor::exit::Kind;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use wait4::Wait4;
 
+use super::group::Group;
 use crate::output::{ERR, INDEX, IndexEntry, OUT};
 use crate::protocol::{AttemptSpec, Ended, LeaseSpec, Live};
 
@@ -37,7 +39,7 @@ pub(crate) struct Slot {
     lease: u64,
     dir: Utf8PathBuf,
     env: Vec<(String, String)>,
-    queue: VecDeque<AttemptSpec>,
+    queue: VecDeque<Group>,
     packed: Option<Packed>,
     /// An own directory that its attempt left empty: the next attempt gets it by rename.
     spare_directory: Option<Utf8PathBuf>,
@@ -53,7 +55,7 @@ struct Packed {
 }
 
 struct Running {
-    spec: AttemptSpec,
+    group: Group,
     child: Child,
     pidfd: OwnedFd,
     pid: Pid,
@@ -66,26 +68,26 @@ struct Running {
 
 /// What became of an attempt to start the next one.
 pub(crate) enum Next {
-    Started { token: u64, pid: u32, at_ms: u64 },
-    Failed(Box<Ended>),
+    Started { tokens: Vec<u64>, pid: u32, at_ms: u64 },
+    Failed(Vec<Ended>),
     Idle,
 }
 
 impl Slot {
-    pub(crate) fn new(spec: LeaseSpec) -> Slot {
+    pub(crate) fn new(mut spec: LeaseSpec) -> Slot {
         Slot {
             lease: spec.lease,
+            queue: Group::all_of(&mut spec).collect(),
             dir: spec.dir.into(),
             env: spec.env,
-            queue: spec.attempts.into(),
             packed: None,
             spare_directory: None,
             running: None,
         }
     }
 
-    pub(crate) fn append(&mut self, attempts: Vec<AttemptSpec>) {
-        self.queue.extend(attempts);
+    pub(crate) fn append(&mut self, mut spec: LeaseSpec) {
+        self.queue.extend(Group::all_of(&mut spec));
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -100,18 +102,20 @@ impl Slot {
         self.running.as_ref().and_then(|running| running.deadline)
     }
 
-    pub(crate) fn running(&self) -> Option<Live> {
-        self.running.as_ref().map(|running| Live {
-            token: running.spec.token,
-            lease: self.lease,
-            tag: running.spec.tag.clone(),
-            pid: running.child.id(),
-            started_at_ms: running.started_at_ms,
+    pub(crate) fn running(&self) -> impl Iterator<Item = Live> + '_ {
+        self.running.iter().flat_map(|running| {
+            running.group.live().map(|spec| Live {
+                token: spec.token,
+                lease: self.lease,
+                tag: spec.tag.clone(),
+                pid: running.child.id(),
+                started_at_ms: running.started_at_ms,
+            })
         })
     }
 
     pub(crate) fn queued(&self) -> impl Iterator<Item = Live> + '_ {
-        self.queue.iter().map(|spec| Live {
+        self.queue.iter().flat_map(Group::live).map(|spec| Live {
             token: spec.token,
             lease: self.lease,
             tag: spec.tag.clone(),
@@ -119,34 +123,45 @@ impl Slot {
         })
     }
 
-    /// Starts the attempt at the head of the queue; call again after `Failed`.
+    /// An attempt of a running process has ended on its own; the process goes on for others.
+    pub(crate) fn confirm(&mut self, token: u64) {
+        if let Some(running) = &mut self.running {
+            running.group.leave(token);
+        }
+    }
+
+    /// Starts what is at the head of the queue; call again after `Failed`.
     pub(crate) fn start_next(&mut self) -> Next {
-        let Some(spec) = self.queue.pop_front() else {
+        let Some(group) = self.queue.pop_front() else {
             self.rest();
             return Next::Idle;
         };
-        match self.start(&spec) {
+        let Some(spec) = group.first() else {
+            return Next::Failed(Vec::new());
+        };
+        match self.start(spec, &group) {
             Ok(running) => {
                 let next = Next::Started {
-                    token: spec.token,
+                    tokens: group.live().map(|spec| spec.token).collect(),
                     pid: running.child.id(),
                     at_ms: running.started_at_ms,
                 };
-                self.running = Some(running);
+                self.running = Some(Running { group, ..running });
                 next
             }
             Err((kind, message)) => {
                 let now = now_ms();
-                Next::Failed(Box::new(Ended {
+                let failed = group.live().map(|spec| Ended {
                     token: spec.token,
                     lease: self.lease,
                     started_at_ms: now,
                     ended_at_ms: now,
                     kind: kind as i32,
-                    message,
-                    tag: spec.tag,
+                    message: message.clone(),
+                    tag: spec.tag.clone(),
                     ..Ended::default()
-                }))
+                });
+                Next::Failed(failed.collect())
             }
         }
     }
@@ -160,7 +175,7 @@ impl Slot {
         }
     }
 
-    fn start(&mut self, spec: &AttemptSpec) -> Result<Running, (Kind, String)> {
+    fn start(&mut self, spec: &AttemptSpec, group: &Group) -> Result<Running, (Kind, String)> {
         let own_directory = match &spec.directory {
             Some(_) => None,
             None => Some(self.own_directory(spec.token).map_err(|e| storage(&self.dir, &e))?),
@@ -179,6 +194,7 @@ impl Slot {
         let mut command = Command::new(&spec.program);
         command
             .args(&spec.args)
+            .args(group.other_args())
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .envs(spec.env.iter().map(|(name, value)| (name, value)))
             .current_dir(directory)
@@ -190,6 +206,7 @@ impl Slot {
         let mut child = command
             .spawn()
             .map_err(|error| (Kind::NotStarted, not_started(&spec.program, directory, &error)))?;
+        group.share_output();
         let pid = Pid::from_child(&child);
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
@@ -209,7 +226,7 @@ impl Slot {
         let deadline = (spec.time_limit_ms > 0)
             .then(|| Instant::now() + Duration::from_millis(spec.time_limit_ms));
         Ok(Running {
-            spec: spec.clone(),
+            group: Group::default(),
             child,
             pidfd,
             pid,
@@ -249,16 +266,15 @@ impl Slot {
 
     /// The pidfd said that the attempt's process is dead: kills what it left in its group, takes
     /// status and usage, closes its output.
-    pub(crate) fn reap(&mut self) -> Option<Ended> {
-        let mut running = self.running.take()?;
+    pub(crate) fn reap(&mut self) -> Vec<Ended> {
+        let Some(mut running) = self.running.take() else { return Vec::new() };
         // An empty group is no error: most attempts leave nothing behind.
         let _ = kill_process_group(running.pid, Signal::KILL);
         let mut ended = Ended {
-            token: running.spec.token,
+            token: running.group.first().map_or(0, |spec| spec.token),
             lease: self.lease,
             started_at_ms: running.started_at_ms,
             ended_at_ms: now_ms(),
-            tag: std::mem::take(&mut running.spec.tag),
             ..Ended::default()
         };
         match running.child.wait4() {
@@ -282,7 +298,7 @@ impl Slot {
                 ended.kind = Kind::TimedOut as i32;
                 ended.message = format!(
                     "ran past its time limit of {} ms and was ended",
-                    running.spec.time_limit_ms
+                    running.group.first().map_or(0, |spec| spec.time_limit_ms)
                 );
             }
             Some(Ending::Cancelled) => ended.kind = Kind::Cancelled as i32,
@@ -294,11 +310,11 @@ impl Slot {
         {
             self.spare_directory = Some(own);
         }
-        Some(ended)
+        running.group.ends(&ended)
     }
 
     fn close_output(&mut self, running: &Running, ended: &mut Ended) {
-        if let Some(dir) = &running.spec.output {
+        if let Some(dir) = running.group.first().and_then(|spec| spec.output.as_ref()) {
             let bytes = |name: &str| {
                 fs::metadata(Utf8Path::new(dir).join(name)).map_or(0, |found| found.len())
             };
@@ -334,15 +350,26 @@ impl Slot {
     }
 
     /// Ends the attempt with this token; a queued one is answered at once, a running one when dead.
+    /// One of several in a process is asked to leave by a file; the last takes the process along.
     pub(crate) fn cancel(&mut self, token: u64, kill_now: bool) -> Option<Ended> {
         if let Some(running) = &mut self.running
-            && running.spec.token == token
+            && running.group.live().any(|spec| spec.token == token)
         {
-            running.end(Ending::Cancelled, kill_now);
+            if running.group.cancel(token) {
+                running.end(Ending::Cancelled, kill_now);
+            }
             return None;
         }
-        let at = self.queue.iter().position(|spec| spec.token == token)?;
-        let spec = self.queue.remove(at)?;
+        let at =
+            self.queue.iter().position(|group| group.live().any(|spec| spec.token == token))?;
+        let group = self.queue.get_mut(at)?;
+        let spec = group.live().find(|spec| spec.token == token)?.clone();
+        // The process of the others is still to be told: it gets this one's order too.
+        let is_empty = group.cancel(token);
+        group.leave(token);
+        if is_empty {
+            self.queue.remove(at);
+        }
         let now = now_ms();
         Some(Ended {
             token,
@@ -354,6 +381,13 @@ impl Slot {
             tag: spec.tag,
             ..Ended::default()
         })
+    }
+
+    /// Ends the running process at once.
+    pub(crate) fn kill(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.end(Ending::Cancelled, true);
+        }
     }
 
     /// Acts on a time limit or grace that is over at `now`.

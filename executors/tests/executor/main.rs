@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod commands;
+mod groups;
 mod restarts;
 mod stages;
 mod support;

@@ -16,6 +16,7 @@
 pub mod bench;
 pub mod demand;
 pub mod files;
+mod kernels;
 mod library;
 pub mod params;
 pub mod proof_type;

@@ -15,6 +15,7 @@ mod child;
 mod context;
 mod error;
 mod labels;
+mod lockstep;
 mod post;
 mod seal;
 
@@ -30,10 +31,11 @@ pub use crate::proof_type::{
     C1_OUTPUT, P_AUX, PIECE, PROOF, SEALED, T_AUX, TREE_D, UNSEALED, VANILLA, layer_name,
 };
 pub use crate::verify::PostSector;
-pub use child::{ERROR_FILE, ORDER_FILE, OUTCOME_FILE, child_main};
+pub use child::{CANCEL_FILE, ERROR_FILE, ORDER_FILE, OUTCOME_FILE, child_main};
 pub use error::{ErrorReport, Retry, StageError};
 pub use labels::Checkpoint;
 
+pub use crate::kernels::Kernels;
 use crate::proof_type::{SealProof, SectorIdentity};
 use context::Context;
 
@@ -190,6 +192,38 @@ impl Order {
             threads: None,
         }
     }
+
+    /// Which code runs this order: the value `kernels`, Hesper's own when absent.
+    ///
+    /// # Errors
+    /// The value is neither `own` nor `library`.
+    pub fn kernels(&self) -> Result<Kernels, StageError> {
+        let Some(text) = self.values.get(Kernels::VALUE) else { return Ok(Kernels::Own) };
+        Kernels::parse(text).ok_or_else(|| StageError::ValueMalformed {
+            stage: self.stage,
+            name: Kernels::VALUE,
+            value: text.clone(),
+            expected: "`own` or `library`",
+        })
+    }
+
+    fn check(&self) -> Result<(), StageError> {
+        if self.version != ORDER_VERSION {
+            return Err(StageError::Version { found: self.version });
+        }
+        if !self.proof.runs_here() {
+            return Err(StageError::Unsupported { proof: self.proof, stage: self.stage });
+        }
+        if !self.out_dir.is_absolute() {
+            return Err(StageError::ValueMalformed {
+                stage: self.stage,
+                name: "out_dir",
+                value: self.out_dir.display().to_string(),
+                expected: "an absolute path",
+            });
+        }
+        Ok(())
+    }
 }
 
 /// What an attempt made.
@@ -211,6 +245,9 @@ pub struct Progress {
     pub step: String,
     pub done: u64,
     pub total: u64,
+    /// The place of the order among those of a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<u32>,
 }
 
 /// Runs one stage in this process.
@@ -218,21 +255,41 @@ pub struct Progress {
 /// # Errors
 /// See [`StageError`]; its message names what was tried and what to do.
 pub fn run(order: &Order, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, StageError> {
-    if order.version != ORDER_VERSION {
-        return Err(StageError::Version { found: order.version });
-    }
-    if !order.proof.runs_here() {
-        return Err(StageError::Unsupported { proof: order.proof, stage: order.stage });
-    }
-    if !order.out_dir.is_absolute() {
-        return Err(StageError::ValueMalformed {
-            stage: order.stage,
-            name: "out_dir",
-            value: order.out_dir.display().to_string(),
-            expected: "an absolute path",
+    order.check()?;
+    if order.stage == Stage::Pc1 && order.kernels()? == Kernels::Own {
+        let mut result = None;
+        let orders = std::slice::from_ref(order);
+        lockstep::pc1(orders, &[], &mut |_, step| progress(step), &mut |_, ended| {
+            result = Some(ended);
         });
+        return result.expect("the kernel ends every sector that it was given");
     }
     run_stage(order, progress).map_err(|error| error.with_demand(order))
+}
+
+/// Runs PC1 of several sectors of one proof type in lockstep. `ended` is called once per order, with
+/// its place, as soon as its sector has ended. A file that appears at the path in `cancel_files` stops
+/// the sector of the same place.
+///
+/// # Errors
+/// When the orders cannot be run together; then none was started.
+pub fn run_group(
+    orders: &[Order],
+    cancel_files: &[PathBuf],
+    progress: &mut dyn FnMut(usize, Progress),
+    ended: &mut dyn FnMut(usize, Result<Outcome, StageError>),
+) -> Result<(), StageError> {
+    let proof = orders.first().map(|order| order.proof);
+    for order in orders {
+        if order.stage != Stage::Pc1
+            || order.kernels()? != Kernels::Own
+            || Some(order.proof) != proof
+        {
+            return Err(StageError::Group { stage: order.stage, proof: order.proof });
+        }
+    }
+    lockstep::pc1(orders, cancel_files, progress, ended);
+    Ok(())
 }
 
 fn run_stage(order: &Order, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, StageError> {

@@ -9,7 +9,7 @@ use crate::command::Grant;
 use crate::event::Event;
 use crate::model::{
     Admission, AttemptRow, AttemptToken, Demand, ExecutorId, ExecutorRow, JobState, LeaseId,
-    LeaseRow, Liveness, TaskId, TaskState, Usage, Work, hold, shortage,
+    LeaseRow, Liveness, PC1_GROUP_MAX, TaskId, TaskState, Usage, Work, hold, shortage,
 };
 use crate::reply::{GrantRefusal, RefusedGrant, Rejected, Reply};
 use crate::sealing;
@@ -44,7 +44,11 @@ impl State {
     }
 
     fn grant_one(&mut self, grant: &Grant, run: &mut Run<'_>) -> Result<LeaseId, GrantRefusal> {
-        let (owner, demand) = self.check_group(&grant.tasks)?;
+        let (owner, demand) = if grant.width.is_some() {
+            self.check_lockstep(&grant.tasks)?
+        } else {
+            self.check_group(&grant.tasks)?
+        };
         self.check_quota(&owner, &grant.tasks, &demand)?;
         let executor = grant.executor;
         let row = self
@@ -72,8 +76,11 @@ impl State {
         self.index.charge(&owner, |used| used.add(&holding));
         let executors = vec![executor];
         let owner = Some(owner);
-        self.leases
-            .insert(lease, LeaseRow { executors, holding, first, count, open: count, owner });
+        let width = grant.width.clone();
+        self.leases.insert(
+            lease,
+            LeaseRow { executors, holding, first, count, open: count, owner, width },
+        );
         for &task in &grant.tasks {
             self.start_attempt(task, lease, executor, run);
         }
@@ -181,7 +188,7 @@ impl State {
                 }
                 Ok((owner, spec.demand.clone()))
             }
-            // In lockstep in one process: the demands add up.
+            // The demands add up.
             Work::Stages(_) => {
                 let mut demand = Demand::default();
                 for &task in tasks {
@@ -192,11 +199,41 @@ impl State {
                     };
                     let node =
                         node_of(stages, task.index).ok_or(GrantRefusal::NotReady { task })?;
-                    demand = demand.plus(&sealing::demand_of(node.stage, stages.proof));
+                    let kernels = stages.kernels();
+                    demand = demand.plus(&sealing::demand_of(node.stage, stages.proof, kernels));
                 }
                 Ok((owner, demand))
             }
         }
+    }
+
+    /// Checks that sectors may be labelled together: PC1 of one owner and size, with our own kernels.
+    fn check_lockstep(&self, tasks: &[TaskId]) -> Result<(String, Demand), GrantRefusal> {
+        let count = u32::try_from(tasks.len()).unwrap_or(u32::MAX);
+        let bad_group = || GrantRefusal::BadGroup { count, max: PC1_GROUP_MAX };
+        let is_bad_count = count == 0 || count > PC1_GROUP_MAX;
+        if is_bad_count || tasks.iter().collect::<BTreeSet<_>>().len() != tasks.len() {
+            return Err(bad_group());
+        }
+        let mut group = None;
+        for &task in tasks {
+            let not_ready = || GrantRefusal::NotReady { task };
+            self.check_ready(task)?;
+            let (Some(spec), Some(job)) = (self.specs.get(task.job), self.jobs.get(task.job))
+            else {
+                return Err(not_ready());
+            };
+            let Work::Stages(stages) = &spec.work else {
+                return Err(bad_group());
+            };
+            let node = node_of(stages, task.index).ok_or_else(not_ready)?;
+            let member = (&job.owner, stages.proof);
+            if !sealing::is_lockstep(stages, node) || *group.get_or_insert(member) != member {
+                return Err(bad_group());
+            }
+        }
+        let (owner, proof) = group.ok_or_else(bad_group)?;
+        Ok((owner.clone(), sealing::lockstep_demand(proof, count)))
     }
 
     /// Proofs are charged too, but a limit does not stop them: a missed one costs more than any

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::command::{Prove, ProveKind, SealSector};
 use crate::model::{
-    Demand, ExecutorId, JobId, MinerRow, SectorId, SectorRow, SpecRow, Stage, StageWork, Work,
+    Demand, ExecutorId, JobId, Kernels, MinerRow, SectorId, SectorRow, SpecRow, Stage, StageWork,
+    Work,
 };
 use crate::reply::{Rejected, Reply};
 use crate::sealing::{derived_challenge, template};
@@ -68,7 +69,10 @@ impl State {
             None => None,
         };
         self.note_miner(seal.miner, number, run);
-        let stages = template::seal(id, proof, done, last);
+        let mut stages = template::seal(id, proof, done, last);
+        if let Some(kernels) = seal.kernels.filter(|kernels| *kernels != Kernels::Own) {
+            stages.values.insert(StageWork::KERNELS.to_owned(), kernels.name().to_owned());
+        }
         let job = self.add_stage_job(format!("seal {id}"), stages, seal.priority, run);
         match self.sectors.get_mut(id) {
             Some(row) => row.job = job,

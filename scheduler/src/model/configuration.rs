@@ -66,7 +66,17 @@ pub struct Configuration {
     /// Tickets and seeds may be derived: never on a real network.
     #[n(19)]
     pub development: bool,
+    /// As set; see [`Self::pc1_group_wait_ms`].
+    #[n(20)]
+    pub pc1_group_wait_ms: Option<u64>,
+    /// As set; see [`Self::pc1_group_max`].
+    #[n(21)]
+    pub pc1_group_max: Option<u32>,
 }
+
+/// Sectors that one PC1 process can label in lockstep: the widest label kernel.
+pub const PC1_GROUP_MAX: u32 = 16;
+const PC1_GROUP_WAIT_MS: u64 = 2 * SECOND;
 
 impl Default for Configuration {
     fn default() -> Self {
@@ -91,6 +101,8 @@ impl Default for Configuration {
             locality_wait_max_ms: 10 * MINUTE,
             verifying_key_digests: BTreeMap::new(),
             development: true,
+            pc1_group_wait_ms: None,
+            pc1_group_max: None,
         }
     }
 }
@@ -124,6 +136,16 @@ impl Default for SupersedeAfter {
 }
 
 impl Configuration {
+    /// How long a sector waits for others to join its PC1 group; 0: not at all.
+    pub fn pc1_group_wait_ms(&self) -> u64 {
+        self.pc1_group_wait_ms.unwrap_or(PC1_GROUP_WAIT_MS)
+    }
+
+    /// Most sectors of one PC1 group, 1 to [`PC1_GROUP_MAX`].
+    pub fn pc1_group_max(&self) -> u32 {
+        self.pc1_group_max.unwrap_or(PC1_GROUP_MAX).clamp(1, PC1_GROUP_MAX)
+    }
+
     /// How long the executor of task `index` may be away.
     pub fn supersede_after_ms(&self, work: &Work, index: u32) -> u64 {
         let after = &self.supersede_after;
@@ -188,6 +210,12 @@ pub struct ConfigurationChange {
     pub verifying_key_digests: Option<BTreeMap<String, String>>,
     #[n(19)]
     pub development: Option<bool>,
+    /// How long a sector waits for others to join its PC1 group; 0: not at all.
+    #[n(20)]
+    pub pc1_group_wait_ms: Option<u64>,
+    /// Most sectors of one PC1 group.
+    #[n(21)]
+    pub pc1_group_max: Option<u32>,
 }
 
 impl Configuration {
@@ -219,6 +247,8 @@ impl Configuration {
             verifying_key_digests,
             development,
         );
+        self.pc1_group_wait_ms = change.pc1_group_wait_ms.or(self.pc1_group_wait_ms);
+        self.pc1_group_max = change.pc1_group_max.or(self.pc1_group_max);
         self.attempts_default = self.attempts_default.max(1);
         self.chain_max = self.chain_max.clamp(1, 4096);
         self.transfer_bytes_per_ms = self.transfer_bytes_per_ms.max(1);

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod ids;
+mod lockstep;
 mod owner;
 mod places;
 mod report;
@@ -9,8 +10,9 @@ mod resources;
 mod rows;
 mod work;
 
-pub use configuration::{Configuration, ConfigurationChange, SupersedeAfter};
+pub use configuration::{Configuration, ConfigurationChange, PC1_GROUP_MAX, SupersedeAfter};
 pub use ids::{AttemptToken, Digest, ExecutorId, JobId, LeaseId, SectorId, TaskId, UnixMillis};
+pub use lockstep::WidthBound;
 pub use owner::{OwnerLimits, OwnerUsage};
 pub(crate) use owner::{QuotaShortage, quota_shortage};
 pub use places::{Admission, ExecutorRow, Liveness, Manifest, MinerRow, Piece, SectorRow};
@@ -24,6 +26,6 @@ pub use rows::{
     SpecRow, StopCause, TaskRow, TaskState,
 };
 pub use work::{
-    ArraySpec, CommandWork, Dependency, DependencyKind, FileEntry, JobKind, JobSpec, ProofType,
-    Range, Stage, StageNode, StageWork, Work,
+    ArraySpec, CommandWork, Dependency, DependencyKind, FileEntry, JobKind, JobSpec, Kernels,
+    ProofType, Range, Stage, StageNode, StageWork, Work,
 };

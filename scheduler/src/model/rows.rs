@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 
 use super::{
     AttemptToken, Dependency, ExecutorId, Exit, Holding, JobId, JobKind, LeaseId, ProcessUsage,
-    Range, TaskId, UnixMillis, Work,
+    Range, TaskId, UnixMillis, WidthBound, Work,
 };
 use super::{Configuration, Demand};
 
@@ -323,6 +323,9 @@ pub struct LeaseRow {
     /// Whose quota it is charged to; absent in leases from before there were quotas.
     #[n(5)]
     pub owner: Option<String>,
+    /// The attempts label in lockstep in one process, and this bounded how many there are.
+    #[n(6)]
+    pub width: Option<WidthBound>,
 }
 
 /// The result of a task, in the archive: how its last attempt ended.

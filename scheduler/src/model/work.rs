@@ -243,6 +243,31 @@ impl fmt::Display for ProofType {
     }
 }
 
+/// Whose kernels run the stages of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Kernels {
+    #[n(0)]
+    Own,
+    /// The proof library, for comparison.
+    #[n(1)]
+    Library,
+}
+
+impl Kernels {
+    /// The name on the wire and in the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Library => "library",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Own, Self::Library].into_iter().find(|kernels| kernels.name() == name)
+    }
+}
+
 /// What kind of job, for lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
@@ -297,6 +322,16 @@ pub struct StageWork {
     /// Values of the job itself (randomness); the sector's values come from its row.
     #[n(5)]
     pub values: BTreeMap<String, String>,
+}
+
+impl StageWork {
+    /// Name of the value that chooses the kernels; absent, they are our own.
+    pub(crate) const KERNELS: &'static str = "kernels";
+
+    pub fn kernels(&self) -> Kernels {
+        let named = self.values.get(Self::KERNELS).and_then(|name| Kernels::from_name(name));
+        named.unwrap_or(Kernels::Own)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]

@@ -2,7 +2,7 @@
 
 use crate::index::Shape;
 use crate::model::{
-    Demand, JobId, JobRow, JobState, QuotaShortage, SpecRow, TaskId, TaskState, Work,
+    Demand, JobId, JobRow, JobState, LeaseId, QuotaShortage, SpecRow, TaskId, TaskState, Work,
 };
 use crate::reply::Rejected;
 use crate::sealing;
@@ -52,7 +52,10 @@ impl State {
             return Ok(Explanation::plain(reason));
         }
         let shape = match &spec.work {
-            Work::Command(_) => Shape { owner: job.owner.clone(), demand: spec.demand.clone() },
+            Work::Command(_) => {
+                let (owner, demand) = (job.owner.clone(), spec.demand.clone());
+                Shape { owner, demand, lockstep: None }
+            }
             Work::Stages(stages) => {
                 sealing::shape_of(&job.owner, stages, task.index).ok_or(unknown)?
             }
@@ -102,9 +105,13 @@ impl State {
             TaskState::Leased { token } => {
                 let attempt = self.attempts.get(token)?;
                 let executor = self.executors.get(attempt.executor)?;
+                let group = self.width_text(attempt.lease, &executor.name);
                 return Some(match attempt.started_at {
-                    Some(_) => format!("runs on {}", executor.name),
-                    None => format!("granted to {}, not yet started", executor.name),
+                    Some(_) => format!("runs on {}{group}", executor.name),
+                    None if group.is_empty() => {
+                        format!("granted to {}, not yet started", executor.name)
+                    }
+                    None => format!("not yet started; granted{group}"),
                 });
             }
             TaskState::BackOff { until } => {
@@ -132,6 +139,21 @@ impl State {
             return Some(format!("the job runs at most {} tasks at once", spec.running_max));
         }
         None
+    }
+
+    /// How many label in lockstep, and why so many; empty for other leases.
+    fn width_text(&self, lease: LeaseId, executor: &str) -> String {
+        let lease = self.leases.get(lease);
+        let Some((count, bound)) = lease.and_then(|row| Some((row.count, row.width.as_ref()?)))
+        else {
+            return String::new();
+        };
+        let others = match count {
+            0 | 1 => "alone".to_owned(),
+            2 => "with 1 other".to_owned(),
+            more => format!("with {} others", more - 1),
+        };
+        format!(" {others} (width {count}): {}", bound.reason(executor, count))
     }
 
     fn reason_of_stage(&self, task: TaskId, job: &JobRow, spec: &SpecRow) -> Option<String> {
@@ -176,6 +198,13 @@ impl State {
             .collect();
         if granted(&pass).contains(&task) {
             return Explanation { reason: "will be started now".to_owned(), executors };
+        }
+        if let Some(until) = pass.gathering.get(&task) {
+            let tenths = until.since(self.meta.now).div_ceil(100);
+            let (seconds, tenths) = (tenths / 10, tenths % 10);
+            let reason =
+                format!("waits up to {seconds}.{tenths} s for others to label in lockstep");
+            return Explanation { reason, executors };
         }
         if self.executors.len() == 0 {
             return Explanation::plain("no executor has joined the cluster yet".to_owned());

@@ -1,13 +1,16 @@
 //! Room on executors during one planning pass, and the choice among them. The reasons that
 //! `explain` shows come from here.
 
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{is_available, serves};
 use crate::index::Shape;
 use crate::model::{
-    Admission, Demand, ExecutorId, ExecutorRow, Liveness, Shortage, Usage, hold, shortage,
+    Admission, Demand, ExecutorId, ExecutorRow, Liveness, ProofType, Shortage, Usage, hold,
+    shortage,
 };
+use crate::sealing::lockstep_demand;
 use crate::state::State;
 
 use super::wish::Wish;
@@ -23,7 +26,22 @@ struct Room<'a> {
     used: Usage,
     /// Kept free for a shape that has waited long.
     reserved: Option<Demand>,
+    /// How often this pass has changed it.
+    changes: u32,
+    /// The last answer of [`Rooms::width`] since the last change, with its question.
+    width: Cell<Option<(ProofType, u32, u32)>>,
 }
+
+impl Room<'_> {
+    fn changed(&mut self) {
+        self.changes += 1;
+        self.width.set(None);
+    }
+}
+
+/// Smaller is better: on an executor to avoid, bytes to move, waiting sectors that find no room,
+/// load, leases.
+type Rank = (bool, u64, u32, u64, u32);
 
 pub(crate) enum Choice {
     Take(ExecutorId),
@@ -42,7 +60,10 @@ impl<'a> Rooms<'a> {
             .executors
             .iter()
             .filter(|(_, row)| is_available(row))
-            .map(|(&id, row)| (id, Room { row, used: state.usage(id), reserved: None }))
+            .map(|(&id, row)| {
+                let (used, width) = (state.usage(id), Cell::new(None));
+                (id, Room { row, used, reserved: None, changes: 0, width })
+            })
             .collect();
         Self { state, rooms }
     }
@@ -55,12 +76,26 @@ impl<'a> Rooms<'a> {
         if let Some(room) = self.rooms.get_mut(&executor) {
             let holding = hold(demand, &room.row.inventory, &room.used);
             room.used.add(&holding);
+            room.changed();
         }
+    }
+
+    /// Grows when the pass takes or keeps room of the executor: a choice of it holds until then, since
+    /// the others can only have become worse.
+    pub fn changes(&self, id: ExecutorId) -> u32 {
+        self.rooms.get(&id).map_or(0, |room| room.changes)
     }
 
     /// The best executor for one task of the shape. `avoid` is a preference, the wish a bounded one.
     pub fn choose(&self, shape: &Shape, avoid: &[ExecutorId], wish: Option<&Wish>) -> Choice {
-        let mut best: Option<((bool, u64, u64, u32), ExecutorId)> = None;
+        // Sectors in lockstep cost less each, so an executor with room for more of those that wait
+        // comes before an emptier one.
+        let waiting = shape.lockstep.map_or(0, |_| {
+            let queued = self.state.index.queue.get(shape).map_or(0, BTreeSet::len);
+            let most = self.state.meta.configuration.pc1_group_max();
+            u32::try_from(queued).unwrap_or(u32::MAX).clamp(1, most)
+        });
+        let mut best: Option<(Rank, ExecutorId)> = None;
         let mut nearest: Option<(u64, ExecutorId)> = None;
         for (&id, room) in &self.rooms {
             if !serves(room.row, &shape.owner) {
@@ -68,6 +103,11 @@ impl<'a> Rooms<'a> {
             }
             let bytes = wish.map_or(0, |wish| wish.bytes_to(id));
             let is_avoided = avoid.contains(&id);
+            // Neither the best nor the nearest: the rest, which costs more, does not matter.
+            if best.is_some_and(|((avoided, least, ..), _)| (avoided, least) < (is_avoided, bytes))
+            {
+                continue;
+            }
             if self.blocked(id, room, shape).is_some() {
                 let could = never_fits(room.row, &shape.demand).is_none();
                 if could && !is_avoided && nearest.is_none_or(|(least, _)| bytes < least) {
@@ -77,12 +117,16 @@ impl<'a> Rooms<'a> {
             }
             let load =
                 room.used.cores.saturating_mul(1000) / u64::from(room.row.inventory.cores.max(1));
-            let rank = (is_avoided, bytes, load, room.used.leases);
+            let missing = match shape.lockstep {
+                Some(proof) => waiting - self.width(id, proof, waiting),
+                None => 0,
+            };
+            let rank = (is_avoided, bytes, missing, load, room.used.leases);
             if best.is_none_or(|(least, _)| rank < least) {
                 best = Some((rank, id));
             }
         }
-        let Some(((_, bytes, _, _), executor)) = best else {
+        let Some(((_, bytes, ..), executor)) = best else {
             return Choice::Full;
         };
         if let (Some(wish), Some((nearest_bytes, nearest))) = (wish, nearest) {
@@ -109,6 +153,44 @@ impl<'a> Rooms<'a> {
         shortage(&both, &row.inventory, &row.paths, &room.used).map(|_| Block::Reserved)
     }
 
+    /// How many sectors, at most `most`, the executor could label in lockstep now.
+    pub fn width(&self, id: ExecutorId, proof: ProofType, most: u32) -> u32 {
+        let Some(room) = self.rooms.get(&id) else { return 0 };
+        if let Some((_, _, width)) =
+            room.width.get().filter(|(of, up_to, _)| (*of, *up_to) == (proof, most))
+        {
+            return width;
+        }
+        let one = lockstep_demand(proof, 1);
+        let reserved = room.reserved.as_ref().filter(|reserved| **reserved != one);
+        let fits = |width: u32| {
+            let demand = lockstep_demand(proof, width);
+            let demand = reserved.map_or(demand.clone(), |reserved| demand.plus(reserved));
+            shortage(&demand, &room.row.inventory, &room.row.paths, &room.used).is_none()
+        };
+        // The demand grows with the width: halving finds the largest that fits.
+        let (mut fitting, mut failing) = (0, most + 1);
+        while failing - fitting > 1 {
+            let middle = fitting + (failing - fitting) / 2;
+            if fits(middle) {
+                fitting = middle;
+            } else {
+                failing = middle;
+            }
+        }
+        room.width.set(Some((proof, most, fitting)));
+        fitting
+    }
+
+    /// What the executor lacks for `demand`.
+    pub fn short(&self, id: ExecutorId, demand: &Demand) -> Option<Shortage> {
+        let room = self.rooms.get(&id)?;
+        let (inventory, paths) = (&room.row.inventory, &room.row.paths);
+        shortage(demand, inventory, paths, &room.used).or_else(|| {
+            shortage(&demand.plus(room.reserved.as_ref()?), inventory, paths, &room.used)
+        })
+    }
+
     /// Keeps room on the executor that could run the shape and has the fewest leases.
     pub fn reserve(&mut self, shape: &Shape) {
         let candidate = self
@@ -120,6 +202,7 @@ impl<'a> Rooms<'a> {
             .map(|(&id, _)| id);
         if let Some(room) = candidate.and_then(|id| self.rooms.get_mut(&id)) {
             room.reserved = Some(shape.demand.clone());
+            room.changed();
         }
     }
 

@@ -7,11 +7,13 @@
 //! Rules, in order: higher priority first, then older jobs; a retry avoids executors on which it
 //! failed; stages go where their bytes lie, waiting for that executor at most as long as the
 //! transfer would take; otherwise the emptiest executor; short tasks of one array are chained in
-//! one lease; a shape that has waited long gets an executor reserved; nothing is planned beyond the
-//! quota of its owner, except proofs.
+//! one lease; sectors that wait for PC1 are granted together, after a short wait for more of them;
+//! a shape that has waited long gets an executor reserved; nothing is planned beyond the quota of
+//! its owner, except proofs.
 
 mod explain;
 mod fit;
+mod lockstep;
 mod quota;
 mod wish;
 
@@ -20,7 +22,7 @@ use std::sync::Arc;
 
 use crate::command::Grant;
 use crate::index::{QueueKey, Shape};
-use crate::model::{JobRow, SpecRow, TaskId, UnixMillis, Work};
+use crate::model::{ExecutorId, JobRow, SpecRow, TaskId, UnixMillis, Work};
 use crate::state::State;
 
 use fit::{Choice, Rooms};
@@ -45,6 +47,15 @@ impl Default for PlanBudget {
     }
 }
 
+/// What could be granted now, and when to look again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Propose them as one `Command::Grant`.
+    pub grants: Vec<Grant>,
+    /// At this time a group has waited long enough for others to join it.
+    pub again_at: Option<UnixMillis>,
+}
+
 /// Largest start order that chaining may make.
 const CHAIN_BYTES_MAX: u64 = 512 << 10;
 
@@ -55,6 +66,12 @@ pub(crate) struct Pass<'a> {
     pub grants: Vec<Grant>,
     tasks: usize,
     budget: PlanBudget,
+    /// Granted in a group by an earlier task of their line.
+    joined: BTreeSet<TaskId>,
+    /// Where tasks behind a head would go, and how often that executor had changed then.
+    chosen: BTreeMap<TaskId, Option<(ExecutorId, u32)>>,
+    /// Tasks that wait for others to join them, and until when.
+    pub gathering: BTreeMap<TaskId, UnixMillis>,
 }
 
 /// One shape's queue, during a pass.
@@ -79,7 +96,14 @@ enum Placed {
 impl State {
     /// Grants that could be made now. Propose them as one `Command::Grant`.
     pub fn plan(&self, now: UnixMillis, budget: PlanBudget) -> Vec<Grant> {
-        self.plan_pass(now, budget).grants
+        self.plan_with_wake(now, budget).grants
+    }
+
+    /// As [`Self::plan`], with the time at which a group that still gathers is to be planned.
+    pub fn plan_with_wake(&self, now: UnixMillis, budget: PlanBudget) -> Plan {
+        let pass = self.plan_pass(now, budget);
+        let again_at = pass.gathering.values().copied().min();
+        Plan { grants: pass.grants, again_at }
     }
 
     pub(crate) fn plan_pass(&self, now: UnixMillis, budget: PlanBudget) -> Pass<'_> {
@@ -89,6 +113,9 @@ impl State {
             grants: Vec::new(),
             tasks: 0,
             budget,
+            joined: BTreeSet::new(),
+            chosen: BTreeMap::new(),
+            gathering: BTreeMap::new(),
         };
         // With nobody to grant to there is nothing to decide.
         if pass.rooms.is_empty() {
@@ -115,7 +142,10 @@ impl State {
             };
             let placed = match &spec.work {
                 Work::Command(_) => pass.place_commands(self, line.shape, key, job, spec),
-                Work::Stages(_) => pass.place_stage(self, line.shape, key, now),
+                Work::Stages(_) => match line.shape.lockstep {
+                    Some(proof) => pass.place_lockstep(self, line, key, proof, now),
+                    None => pass.place_stage(self, line.shape, key, now),
+                },
             };
             match placed {
                 Placed::Yes => {}
@@ -181,7 +211,7 @@ impl Pass<'_> {
                 Choice::Take(executor) => {
                     self.rooms.take(executor, &shape.demand);
                     self.quotas.take(&shape.owner, &shape.demand);
-                    self.push(Grant { executor, tasks: vec![task] });
+                    self.push(Grant { executor, tasks: vec![task], width: None });
                     leases += 1;
                 }
                 Choice::WaitFor { .. } | Choice::Full => return Placed::Blocked,
@@ -210,7 +240,7 @@ impl Pass<'_> {
             leases += 1;
             self.rooms.take(executor, &shape.demand);
             self.quotas.take(&shape.owner, &shape.demand);
-            self.push(Grant { executor, tasks });
+            self.push(Grant { executor, tasks, width: None });
         }
         Placed::Yes
     }
@@ -239,7 +269,7 @@ impl Pass<'_> {
             Choice::Take(executor) => {
                 self.rooms.take(executor, &shape.demand);
                 self.quotas.take(&shape.owner, &shape.demand);
-                self.push(Grant { executor, tasks: vec![task] });
+                self.push(Grant { executor, tasks: vec![task], width: None });
                 Placed::Yes
             }
             Choice::WaitFor { .. } => Placed::Skipped,

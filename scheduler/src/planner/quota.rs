@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Demand, OwnerUsage, quota_shortage};
+use crate::model::{Demand, OwnerUsage, QuotaShortage, quota_shortage};
 use crate::state::State;
 
 /// The use of owners that have limits, as the pass adds to it.
@@ -24,9 +24,15 @@ impl<'a> Quotas<'a> {
         if limits.held {
             return false;
         }
+        self.short(owner, demand).is_none()
+    }
+
+    /// What the owner lacks for a lease of `demand`.
+    pub fn short(&self, owner: &str, demand: &Demand) -> Option<QuotaShortage> {
+        let limits = self.state.owners.find(owner)?;
         match self.used.get(owner) {
-            Some(used) => quota_shortage(limits, used, demand).is_none(),
-            None => quota_shortage(limits, &self.state.owner_usage(owner), demand).is_none(),
+            Some(used) => quota_shortage(limits, used, demand),
+            None => quota_shortage(limits, &self.state.owner_usage(owner), demand),
         }
     }
 

@@ -4,13 +4,17 @@
 //! 64 GiB the needs that operators of the field plan with: PC1 keeps two layers and the parent
 //! cache in memory, PC2 the columns of a slice, C2 the parameters and the circuit.
 
-use crate::model::{Demand, ProofType, Stage};
+use crate::model::{Demand, Kernels, ProofType, Stage};
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
+/// AddPiece and tree D of our own kernels: a few MiB for each thread.
+const OWN_STREAM_BYTES: u64 = 128 * MIB;
+/// PC2 of our own kernels: its buffers take at most half of this.
+const OWN_PC2_BYTES: u64 = 512 * MIB;
 
-/// The resources of one attempt of a stage.
-pub fn demand_of(stage: Stage, proof: ProofType) -> Demand {
+/// The resources of one attempt of a stage alone. PC1 of several sectors: see [`lockstep_demand`].
+pub fn demand_of(stage: Stage, proof: ProofType, kernels: Kernels) -> Demand {
     let sector = proof.sector_bytes();
     let layers = u64::from(proof.layers());
     // Trees over the sector: binary ones double it, 8-ary ones add a seventh.
@@ -31,7 +35,37 @@ pub fn demand_of(stage: Stage, proof: ProofType) -> Demand {
         ProofType::Sector32GiB => large(stage, 1),
         ProofType::Sector64GiB => large(stage, 2),
     };
+    let memory_bytes = match (kernels, stage) {
+        (Kernels::Own, Stage::AddPiece | Stage::TreeD) => memory_bytes.min(OWN_STREAM_BYTES),
+        // One pass with bounded buffers, whatever the size.
+        (Kernels::Own, Stage::Pc2) => memory_bytes.min(OWN_PC2_BYTES),
+        // Two layers of labels.
+        (Kernels::Own, Stage::Pc1 | Stage::Unseal) => lockstep_memory_bytes(proof, 1),
+        _ => memory_bytes,
+    };
     Demand { cores, memory_bytes, disc_bytes, ..Demand::default() }
+}
+
+/// The resources of a PC1 process of our own kernels that labels `width` sectors in lockstep: one
+/// core; two layers for each lane of the kernel, which has 1, 2, 4, 8 or 16; once the resident part of
+/// the parents table.
+pub fn lockstep_demand(proof: ProofType, width: u32) -> Demand {
+    let width = u64::from(width.max(1));
+    let one = demand_of(Stage::Pc1, proof, Kernels::Own);
+    Demand {
+        cores: 1,
+        memory_bytes: lockstep_memory_bytes(proof, width),
+        disc_bytes: width * one.disc_bytes,
+        ..Demand::default()
+    }
+}
+
+fn lockstep_memory_bytes(proof: ProofType, width: u64) -> u64 {
+    let sector = proof.sector_bytes();
+    // 14 parents of 4 bytes for each node of 32 bytes. The table is a mapped file that is read in
+    // order, so no more than a window of a large one has to stay.
+    let parents = (sector / 32 * 56).min(GIB);
+    width.next_power_of_two() * 2 * sector + 64 * MIB + parents
 }
 
 /// How long an attempt of a stage may take before it counts as hung: many times what a slow
@@ -48,6 +82,11 @@ pub(crate) fn time_limit_ms(stage: Stage, proof: ProofType) -> u64 {
         (_, ProofType::Sector64GiB) => 72 * 60,
     };
     minutes * MINUTE
+}
+
+/// The same for each attempt of a group: labelling in lockstep is slower for each sector.
+pub(crate) fn lockstep_time_limit_ms(proof: ProofType, width: u32) -> u64 {
+    time_limit_ms(Stage::Pc1, proof).saturating_mul(u64::from(width.div_ceil(4).max(1)))
 }
 
 /// Development sizes: one core, and memory by whether the stage proves.

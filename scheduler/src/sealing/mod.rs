@@ -4,17 +4,27 @@ mod demand;
 mod files;
 pub(crate) mod template;
 
-pub use demand::demand_of;
-pub(crate) use demand::time_limit_ms;
+pub use demand::{demand_of, lockstep_demand};
+pub(crate) use demand::{lockstep_time_limit_ms, time_limit_ms};
 pub(crate) use files::{collectable, find_file, inputs, problem_of_result};
 
 use crate::index::Shape;
-use crate::model::{SectorId, StageWork};
+use crate::model::{Kernels, SectorId, Stage, StageNode, StageWork};
 
 /// The shape of a node of a stage job.
 pub(crate) fn shape_of(owner: &str, work: &StageWork, index: u32) -> Option<Shape> {
     let node = work.nodes.get(usize::try_from(index).ok()?)?;
-    Some(Shape { owner: owner.to_owned(), demand: demand_of(node.stage, work.proof) })
+    let owner = owner.to_owned();
+    Some(if is_lockstep(work, node) {
+        Shape { owner, demand: lockstep_demand(work.proof, 1), lockstep: Some(work.proof) }
+    } else {
+        Shape { owner, demand: demand_of(node.stage, work.proof, work.kernels()), lockstep: None }
+    })
+}
+
+/// Whether a node may label together with those of other sectors.
+pub(crate) fn is_lockstep(work: &StageWork, node: &StageNode) -> bool {
+    node.stage == Stage::Pc1 && work.kernels() == Kernels::Own
 }
 
 /// A ticket or seed for development, from the sector's name: 32 bytes in hex, below the field's

@@ -112,7 +112,7 @@ impl<'a> JobView<'a> {
             Work::Command(_) => self.spec.demand.clone(),
             Work::Stages(stages) => {
                 stages.nodes.iter().fold(Demand::default(), |mut most, node| {
-                    let demand = sealing::demand_of(node.stage, stages.proof);
+                    let demand = sealing::demand_of(node.stage, stages.proof, stages.kernels());
                     most.cores = most.cores.max(demand.cores);
                     most.memory_bytes = most.memory_bytes.max(demand.memory_bytes);
                     most.disc_bytes = most.disc_bytes.max(demand.disc_bytes);

@@ -17,6 +17,8 @@ pub struct LeaseOrder {
     pub lease: LeaseId,
     pub executor: ExecutorId,
     pub holding: Holding,
+    /// Sectors that label in lockstep in one process, as granted; 0 for other leases.
+    pub width: u32,
     pub attempts: Vec<AttemptOrder>,
 }
 
@@ -107,6 +109,7 @@ impl State {
             lease,
             executor: *row.executors.first()?,
             holding: row.holding.clone(),
+            width: row.width.as_ref().map_or(0, |_| row.count),
             attempts,
         })
     }
@@ -118,7 +121,11 @@ impl State {
             Work::Command(command) => (WorkOrder::Command(command.clone()), spec.time_limit_ms),
             Work::Stages(stages) => {
                 let order = self.stage_order(task, stages)?;
-                let limit = sealing::time_limit_ms(order.stage, order.proof);
+                let group = self.leases.get(attempt.lease).filter(|lease| lease.width.is_some());
+                let limit = match group {
+                    Some(lease) => sealing::lockstep_time_limit_ms(order.proof, lease.count),
+                    None => sealing::time_limit_ms(order.stage, order.proof),
+                };
                 (WorkOrder::Stage(order), limit)
             }
         };

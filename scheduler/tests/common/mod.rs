@@ -162,7 +162,17 @@ impl Machine {
         executor: ExecutorId,
         tasks: &[TaskId],
     ) -> Result<LeaseId, GrantRefusal> {
-        let grant = Grant { executor, tasks: tasks.to_vec() };
+        self.grant_group(executor, tasks, None)
+    }
+
+    /// As [`Self::grant`]; with a bound, the tasks are to label in lockstep.
+    pub fn grant_group(
+        &mut self,
+        executor: ExecutorId,
+        tasks: &[TaskId],
+        width: Option<WidthBound>,
+    ) -> Result<LeaseId, GrantRefusal> {
+        let grant = Grant { executor, tasks: tasks.to_vec(), width };
         match self.node(Command::Grant(vec![grant])) {
             Reply::Granted { leases, mut refused } => match leases.first() {
                 Some(lease) => Ok(*lease),
@@ -214,7 +224,12 @@ impl Machine {
 
     /// Grants one ready task by the planner and answers (executor, token).
     pub fn run_one(&mut self) -> (ExecutorId, AttemptToken) {
-        let leases = self.plan();
+        let mut leases = self.plan();
+        if leases.is_empty() {
+            // A sector waits this long for others to join its PC1 group.
+            self.wait(2_000);
+            leases = self.plan();
+        }
         let order = self.state.lease_order(leases[0]).expect("granted");
         (order.executor, order.attempts[0].token)
     }
@@ -376,5 +391,6 @@ pub fn seal(executor: ExecutorId) -> SealSector {
         seed: None,
         stop_after: None,
         priority: 0,
+        kernels: None,
     }
 }

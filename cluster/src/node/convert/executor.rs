@@ -222,6 +222,7 @@ pub fn lease(state: &State, order: LeaseOrder) -> wire::Lease {
         gpus: order.holding.gpus,
         named,
         attempts,
+        width: order.width,
     }
 }
 

@@ -4,11 +4,13 @@ use std::any::Any;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::Instant;
 
 use crate::files::{self, FileError};
+use crate::kernels::{self, Kernels, PreCommit2};
 use crate::library::Piece;
-use crate::proof_type::T_AUX;
+use crate::proof_type::{SealProof, T_AUX};
 use crate::stage::{FileEntry, Input, Order, Outcome, Progress, StageError};
 
 /// Scratch below the directory of the attempt; removed at the end.
@@ -44,7 +46,7 @@ impl<'a> Context<'a> {
     }
 
     pub fn report(&mut self, step: &str, done: u64, total: u64) {
-        (self.progress)(Progress { step: step.to_owned(), done, total });
+        (self.progress)(Progress { step: step.to_owned(), done, total, order: None });
     }
 
     /// Runs a step and notes how long it took.
@@ -73,6 +75,68 @@ impl<'a> Context<'a> {
         })?;
         self.report(step, 1, 1);
         Ok(result)
+    }
+
+    /// Runs a step of one of Hesper's kernels.
+    pub fn kernel<T>(
+        &mut self,
+        step: &str,
+        run: impl FnOnce(&mut Self) -> anyhow::Result<T>,
+    ) -> Result<T, StageError> {
+        self.report(step, 0, 1);
+        let result =
+            self.timed(step, |context| run(context).map_err(|error| context.kernel_error(error)))?;
+        self.report(step, 1, 1);
+        Ok(result)
+    }
+
+    /// PC2 of Hesper's kernels, with progress in nodes.
+    pub fn encode_and_build_trees(
+        &mut self,
+        proof: SealProof,
+        layers: Vec<PathBuf>,
+        unsealed: &Path,
+    ) -> Result<PreCommit2, StageError> {
+        const STEP: &str = "encode and build trees";
+        let threads = kernels::threads(self.order.threads);
+        let dir = self.order.out_dir.clone();
+        self.timed(STEP, |context| {
+            let (sender, steps) = mpsc::channel();
+            let sender = Mutex::new(sender);
+            let made = std::thread::scope(|scope| {
+                let worker = scope.spawn(|| {
+                    // Dropped with this thread: that ends the loop below.
+                    let sender = sender;
+                    kernels::pre_commit_2(proof, layers, unsealed, &dir, threads, &|done, total| {
+                        let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
+                        let _nobody_listens = sender.send((done, total)).is_err();
+                    })
+                });
+                let mut most = 0;
+                for (done, total) in steps {
+                    // Threads report in any order.
+                    if done > most {
+                        most = done;
+                        context.report(STEP, done, total);
+                    }
+                }
+                worker.join()
+            });
+            match made {
+                Ok(result) => result.map_err(|error| context.kernel_error(error)),
+                Err(panic) => Err(context.panic_error(panic.as_ref())),
+            }
+        })
+    }
+
+    /// Which code runs this order.
+    pub fn kernels(&self) -> Result<Kernels, StageError> {
+        self.order.kernels()
+    }
+
+    pub fn kernel_error(&self, error: anyhow::Error) -> StageError {
+        let Order { stage, proof, out_dir, .. } = self.order;
+        StageError::from_kernel(*stage, *proof, out_dir, error)
     }
 
     pub fn library_error(&self, error: anyhow::Error) -> StageError {
@@ -181,6 +245,11 @@ impl<'a> Context<'a> {
     /// Notes that the attempt made this file.
     pub fn made(&mut self, name: &str) {
         self.made.push(name.to_owned());
+    }
+
+    /// Notes a file that is on disc already and whose digest is known.
+    pub fn made_durably(&mut self, entry: FileEntry) {
+        self.outcome.files.push(entry);
     }
 
     /// Moves a file from scratch to its place and notes it.

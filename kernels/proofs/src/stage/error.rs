@@ -84,6 +84,19 @@ pub enum StageError {
         #[source]
         source: anyhow::Error,
     },
+    #[error("{stage} failed: {source:#}")]
+    Kernel {
+        stage: Stage,
+        #[source]
+        source: anyhow::Error,
+    },
+    #[error("{stage} was cancelled; the other sectors of its group go on")]
+    Cancelled { stage: Stage },
+    #[error(
+        "{stage} of {proof} cannot be run in one group with the other orders: only PC1 of one \
+             proof type with Hesper's kernels can; use nodes and executors of one release"
+    )]
+    Group { stage: Stage, proof: SealProof },
     #[error(
         "{stage} panicked in the proof library: {message}; check the inputs, then the memory \
              of this machine"
@@ -125,6 +138,9 @@ impl StageError {
             Self::Mismatch { .. } => "mismatch",
             Self::FaultySectors { .. } => "faulty_sectors",
             Self::Library { .. } => "library",
+            Self::Kernel { .. } => "kernel",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Group { .. } => "group",
             Self::Panic { .. } => "panic",
         }
     }
@@ -139,6 +155,8 @@ impl StageError {
             | Self::PieceTooLarge { .. }
             | Self::FaultySectors { .. }
             | Self::Mismatch { .. }
+            | Self::Cancelled { .. }
+            | Self::Group { .. }
             | Self::NotValid { .. } => Retry::GiveUp,
             Self::SourceChanged { .. } => Retry::Now,
             Self::NoSpace { .. }
@@ -146,6 +164,7 @@ impl StageError {
             | Self::Params(_)
             | Self::Verify(_)
             | Self::Library { .. }
+            | Self::Kernel { .. }
             | Self::Panic { .. } => Retry::Elsewhere,
         }
     }
@@ -181,6 +200,20 @@ impl StageError {
         }
     }
 
+    /// Sorts an error of a kernel: a full filesystem has an answer of its own.
+    pub(crate) fn from_kernel(
+        stage: Stage,
+        proof: SealProof,
+        dir: &Path,
+        source: anyhow::Error,
+    ) -> Self {
+        if is_storage_full(&source) {
+            let needed = proof.demand(stage).disc_bytes;
+            return Self::NoSpace { stage, dir: dir.to_owned(), needed };
+        }
+        Self::Kernel { stage, source }
+    }
+
     /// Sorts an error of the library: a full filesystem and damaged sectors have answers of their
     /// own.
     pub(crate) fn from_library(
@@ -191,12 +224,11 @@ impl StageError {
     ) -> Self {
         use storage_proofs_core::error::Error as CoreError;
 
+        if is_storage_full(&source) {
+            let needed = proof.demand(stage).disc_bytes;
+            return Self::NoSpace { stage, dir: dir.to_owned(), needed };
+        }
         for cause in source.chain() {
-            let io_kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
-            if io_kind == Some(io::ErrorKind::StorageFull) {
-                let needed = proof.demand(stage).disc_bytes;
-                return Self::NoSpace { stage, dir: dir.to_owned(), needed };
-            }
             if let Some(CoreError::FaultySectors(ids)) = cause.downcast_ref::<CoreError>() {
                 let sectors = ids.iter().map(|id| u64::from(*id)).collect();
                 return Self::FaultySectors { sectors };
@@ -204,6 +236,13 @@ impl StageError {
         }
         Self::Library { stage, source }
     }
+}
+
+fn is_storage_full(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let kind = cause.downcast_ref::<io::Error>().map(io::Error::kind);
+        kind == Some(io::ErrorKind::StorageFull)
+    })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! PC1 with a checkpoint after each layer.
+//! PC1 in the library, with a checkpoint after each layer, and what of earlier attempts is taken over.
 //!
 //! The library writes a layer under a temporary name and renames it, does not sync it, and takes any
 //! file of the right *size* for a finished layer. Hence here:
@@ -43,6 +43,23 @@ impl Checkpoint {
     /// File name of the checkpoint of a layer.
     pub fn file_name(layer: u32) -> String {
         format!("layer-{layer}.checkpoint.json")
+    }
+
+    /// Writes the checkpoint of a layer that is on disc.
+    pub(super) fn write(
+        dir: &Path,
+        layer: u32,
+        replica_id: &str,
+        entry: &FileEntry,
+    ) -> Result<(), StageError> {
+        let checkpoint = Self {
+            layer,
+            replica_id: replica_id.to_owned(),
+            len: entry.len,
+            blake3: entry.blake3.clone().unwrap_or_default(),
+        };
+        let bytes = serde_json::to_vec_pretty(&checkpoint).expect("plain fields serialise");
+        Ok(files::write_durably(&dir.join(Self::file_name(layer)), &bytes)?)
     }
 }
 
@@ -110,20 +127,13 @@ fn checkpoint(dir: &Path, layer: u32, replica_id: &str) -> Result<FileEntry, Sta
     let name = layer_name(layer);
     let entry = entry(&dir.join(&name), &name)?;
     files::sync(dir)?;
-    let checkpoint = Checkpoint {
-        layer,
-        replica_id: replica_id.to_owned(),
-        len: entry.len,
-        blake3: entry.blake3.clone().unwrap_or_default(),
-    };
-    let bytes = serde_json::to_vec_pretty(&checkpoint).expect("plain fields serialise");
-    files::write_durably(&dir.join(Checkpoint::file_name(layer)), &bytes)?;
+    Checkpoint::write(dir, layer, replica_id, &entry)?;
     Ok(entry)
 }
 
 /// Fills the directory of the attempt with the longest run of verified layers, from the first on.
 /// Each layer may come from another earlier attempt: labels are deterministic.
-fn resume(
+pub(super) fn resume(
     context: &mut Context<'_>,
     replica_id: &str,
     len: u64,

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::BufReader;
 
 use crate::files::FileError;
+use crate::kernels::{self, Kernels};
 use crate::library::{self, Replica, Vanilla};
 use crate::params::{self, ParamSet};
 use crate::proof_type::{P_AUX, PROOF, SEALED, VANILLA};
@@ -23,9 +24,28 @@ pub(super) fn winning(context: &mut Context<'_>) -> Done {
     };
     check_params(context, ParamSet::WinningPost)?;
     let replica = replica(context, sector)?;
-    let config = library::winning_config(proof);
-    let vanilla = context
-        .library("read challenges", || library::vanilla(&config, miner, &randomness, replica))?;
+    let vanilla = match context.kernels()? {
+        Kernels::Own => {
+            let count = library::winning_config(proof).challenge_count;
+            let mut made = open_challenges(context, &randomness, count, vec![replica])?;
+            match made.pop() {
+                Some(Ok(vanilla)) => vanilla,
+                Some(Err(why)) => {
+                    eprintln!("sector {}: {why}", sector.number);
+                    return Err(StageError::FaultySectors { sectors: vec![sector.number] });
+                }
+                None => {
+                    return Err(context.kernel_error(anyhow::Error::msg("no proof was made")));
+                }
+            }
+        }
+        Kernels::Library => {
+            let config = library::winning_config(proof);
+            context.library("read challenges", || {
+                library::vanilla(&config, miner, &randomness, replica)
+            })?
+        }
+    };
     let bytes =
         context.library("prove", || library::prove_winning(proof, miner, &randomness, vanilla))?;
     context.set(PROOF, hex::encode(&bytes));
@@ -33,22 +53,27 @@ pub(super) fn winning(context: &mut Context<'_>) -> Done {
 }
 
 pub(super) fn window_vanilla(context: &mut Context<'_>) -> Done {
-    let (proof, miner) = (context.order.proof, context.order.sector.miner);
     let randomness = context.randomness()?;
-    let config = library::window_config(proof);
+    let made = match context.kernels()? {
+        Kernels::Own => {
+            let count = library::window_config(context.order.proof).challenge_count;
+            let sectors = &context.order.sectors;
+            let replicas =
+                sectors.iter().map(|sector| replica(context, sector)).collect::<Result<_, _>>()?;
+            open_challenges(context, &randomness, count, replicas)?
+        }
+        Kernels::Library => window_vanilla_library(context, &randomness)?,
+    };
     let mut proofs: Vec<Vanilla> = Vec::new();
     let mut faulty = Vec::new();
-    for sector in &context.order.sectors {
-        let replica = replica(context, sector)?;
-        let made = context
-            .library("read challenges", || library::vanilla(&config, miner, &randomness, replica));
+    for (sector, made) in context.order.sectors.iter().zip(made) {
         match made {
             Ok(proof) => proofs.push(proof),
             // One damaged sector must not hide the others: all are named at once.
-            Err(StageError::Library { .. } | StageError::FaultySectors { .. }) => {
+            Err(why) => {
+                eprintln!("sector {}: {why}", sector.number);
                 faulty.push(sector.number);
             }
-            Err(error) => return Err(error),
         }
     }
     if !faulty.is_empty() {
@@ -56,6 +81,45 @@ pub(super) fn window_vanilla(context: &mut Context<'_>) -> Done {
     }
     let bytes = context.library("write", || Ok(serde_json::to_vec(&proofs)?))?;
     context.write(VANILLA, &bytes)
+}
+
+/// One vanilla proof per sector, or what is wrong with it.
+type Made = Vec<Result<Vanilla, String>>;
+
+fn open_challenges(
+    context: &mut Context<'_>,
+    randomness: &[u8; 32],
+    challenges: usize,
+    replicas: Vec<Replica>,
+) -> Result<Made, StageError> {
+    let proof = context.order.proof;
+    let threads = kernels::threads(context.order.threads);
+    let count = u64::try_from(challenges).expect("64 bits fit");
+    context.kernel("read challenges", |_| {
+        kernels::vanilla(proof, randomness, count, replicas, threads)
+    })
+}
+
+fn window_vanilla_library(
+    context: &mut Context<'_>,
+    randomness: &[u8; 32],
+) -> Result<Made, StageError> {
+    let (proof, miner) = (context.order.proof, context.order.sector.miner);
+    let config = library::window_config(proof);
+    let mut made = Vec::new();
+    for sector in &context.order.sectors {
+        let replica = replica(context, sector)?;
+        let one = context
+            .library("read challenges", || library::vanilla(&config, miner, randomness, replica));
+        made.push(match one {
+            Ok(proof) => Ok(proof),
+            Err(error @ (StageError::Library { .. } | StageError::FaultySectors { .. })) => {
+                Err(error.to_string())
+            }
+            Err(error) => return Err(error),
+        });
+    }
+    Ok(made)
 }
 
 pub(super) fn window_prove(context: &mut Context<'_>, partition: u32) -> Done {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::BufReader;
 
 use crate::files::{self, FileError};
+use crate::kernels::{self, Kernels};
 use crate::library::{self, Sealing};
 use crate::params::{self, ParamSet};
 use crate::proof_type::{C1_OUTPUT, P_AUX, PIECE, PROOF, SEALED, T_AUX, TREE_D, UNSEALED};
@@ -24,7 +25,14 @@ pub(super) fn add_piece(context: &mut Context<'_>) -> Done {
     let file = File::open(source).map_err(FileError::io("open", source))?;
     let target_path = context.path(UNSEALED);
     let target = File::create(&target_path).map_err(FileError::io("create", &target_path))?;
-    let pieces = context.library("add piece", || library::add_piece(proof, file, len, &target))?;
+    let pieces = match context.kernels()? {
+        Kernels::Own => {
+            context.kernel("add piece", |_| kernels::add_piece(proof, file, len, &target))?
+        }
+        Kernels::Library => {
+            context.library("add piece", || library::add_piece(proof, file, len, &target))?
+        }
+    };
     let (found, digest_after) = files::digest(source)?;
     if (found, &digest_after) != (len, &digest) {
         return Err(StageError::SourceChanged { expected: len, found });
@@ -44,20 +52,60 @@ pub(super) fn tree_d(context: &mut Context<'_>) -> Done {
     let proof = context.order.proof;
     let unsealed = &context.input(UNSEALED)?.path;
     let pieces = context.pieces()?;
-    let data = fs::read(unsealed).map_err(FileError::io("read", unsealed))?;
-    // The tree is made next to its final place: a store file of an interrupted run would be taken
-    // for a finished one.
-    let work = context.work_dir("tree-d")?;
-    let comm_d = context.library("tree D", || library::tree_d(proof, &data, &work))?;
-    let expected =
-        context.library("CommD of pieces", || library::comm_d_of_pieces(proof, &pieces))?;
+    let (comm_d, expected) = match context.kernels()? {
+        Kernels::Own => {
+            let (comm_d, file) = context.kernel("tree D", |context| {
+                let threads = kernels::threads(context.order.threads);
+                kernels::tree_d(proof, unsealed, &context.order.out_dir, threads)
+            })?;
+            context.made_durably(file);
+            let expected =
+                context.kernel("CommD of pieces", |_| kernels::comm_d_of_pieces(proof, &pieces))?;
+            (comm_d, expected)
+        }
+        Kernels::Library => {
+            let data = fs::read(unsealed).map_err(FileError::io("read", unsealed))?;
+            // The tree is made next to its final place: a store file of an interrupted run would
+            // be taken for a finished one.
+            let work = context.work_dir("tree-d")?;
+            let comm_d = context.library("tree D", || library::tree_d(proof, &data, &work))?;
+            context.keep(&work.join(TREE_D), TREE_D)?;
+            let expected =
+                context.library("CommD of pieces", || library::comm_d_of_pieces(proof, &pieces))?;
+            (comm_d, expected)
+        }
+    };
     check_equal(context, "CommD", &expected, &comm_d)?;
-    context.keep(&work.join(TREE_D), TREE_D)?;
     context.set("comm_d", hex::encode(comm_d));
     Ok(())
 }
 
 pub(super) fn pc2(context: &mut Context<'_>) -> Done {
+    match context.kernels()? {
+        Kernels::Own => pc2_own(context),
+        Kernels::Library => pc2_library(context),
+    }
+}
+
+/// The kernel checks nothing of the data against `comm_d`: its input was checked by digest.
+fn pc2_own(context: &mut Context<'_>) -> Done {
+    let proof = context.order.proof;
+    let mut layers = Vec::new();
+    for name in proof.layer_names() {
+        layers.push(context.input(&name)?.path.clone());
+    }
+    let unsealed = &context.input(UNSEALED)?.path;
+    let made = context.encode_and_build_trees(proof, layers, unsealed)?;
+    for file in made.files {
+        context.made_durably(file);
+    }
+    context.set("comm_r", hex::encode(made.comm_r));
+    context.set("comm_c", hex::encode(made.comm_c));
+    context.set("comm_r_last", hex::encode(made.comm_r_last));
+    Ok(())
+}
+
+fn pc2_library(context: &mut Context<'_>) -> Done {
     let proof = context.order.proof;
     let comm_d = context.value_bytes32("comm_d")?;
     let work = context.work_dir("cache")?;
@@ -179,11 +227,19 @@ pub(super) fn unseal(context: &mut Context<'_>) -> Done {
         None => capacity,
     };
     let sealed = &context.input(SEALED)?.path;
-    let work = context.work_dir("labels")?;
     let path = context.path(PIECE);
     let mut output = File::create(&path).map_err(FileError::io("create", &path))?;
-    if len > 0 {
-        context.library("unseal", || library::unseal(&sealing, sealed, &work, &mut output, len))?;
+    match context.kernels()? {
+        _ if len == 0 => {}
+        Kernels::Own => context.kernel("unseal", |context| {
+            let threads = kernels::threads(context.order.threads);
+            kernels::unseal(&sealing, sealed, &mut output, len, threads)
+        })?,
+        Kernels::Library => {
+            let work = context.work_dir("labels")?;
+            context
+                .library("unseal", || library::unseal(&sealing, sealed, &work, &mut output, len))?;
+        }
     }
     drop(output);
     let (_, digest) = files::digest(&path)?;

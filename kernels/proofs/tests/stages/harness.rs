@@ -20,8 +20,9 @@ const BENCH_VARIABLE: &str = "HESPER_TEST_BENCH_DIR";
 /// Not a test by itself: with the variable set, this process is the child of one.
 #[test]
 fn child_entry() {
-    if let Some(order) = std::env::var_os(ORDER_VARIABLE) {
-        std::process::exit(stage::child_main(Path::new(&order)));
+    if let Some(orders) = std::env::var_os(ORDER_VARIABLE) {
+        let orders: Vec<PathBuf> = std::env::split_paths(&orders).collect();
+        std::process::exit(stage::child_main(&orders));
     }
     if let Some(dir) = std::env::var_os(BENCH_VARIABLE) {
         println!("ns per label: {:.0}", bench::sdr_ns_per_label(Path::new(&dir)).unwrap());
@@ -98,6 +99,44 @@ pub fn run_with(order: &Order, env: &[(&str, &Path)]) -> Ran {
     let stdout = String::from_utf8_lossy(&output.stdout);
     let progress = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     Ran { result, progress }
+}
+
+/// What a group printed and left.
+pub struct GroupRan {
+    pub code: Option<i32>,
+    /// One for each order.
+    pub results: Vec<Result<Outcome, ErrorReport>>,
+    pub progress: Vec<Progress>,
+}
+
+/// Runs orders in one child process, after `prepare` has seen their directories.
+pub fn run_group(orders: &[Order], prepare: impl FnOnce(&[Order])) -> GroupRan {
+    let mut paths = Vec::new();
+    for order in orders {
+        fs::create_dir_all(&order.out_dir).unwrap();
+        let path = order.out_dir.join(ORDER_FILE);
+        fs::write(&path, serde_json::to_vec_pretty(order).unwrap()).unwrap();
+        paths.push(path);
+    }
+    prepare(orders);
+    let output = child(&orders[0].out_dir, Some(1))
+        .env(ORDER_VARIABLE, std::env::join_paths(&paths).unwrap())
+        .output()
+        .unwrap();
+    let results = orders
+        .iter()
+        .map(|order| {
+            let read = |name: &str| fs::read(order.out_dir.join(name)).ok();
+            match (read(OUTCOME_FILE), read(ERROR_FILE)) {
+                (Some(bytes), None) => Ok(serde_json::from_slice(&bytes).unwrap()),
+                (None, Some(bytes)) => Err(serde_json::from_slice(&bytes).unwrap()),
+                other => panic!("{other:?}: {}", String::from_utf8_lossy(&output.stderr)),
+            }
+        })
+        .collect();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let progress = stdout.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    GroupRan { code: output.status.code(), results, progress }
 }
 
 /// The parameters of this user, shared by all runs.

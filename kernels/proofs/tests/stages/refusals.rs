@@ -126,7 +126,7 @@ fn an_unreadable_order_leaves_a_report_too() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("order.json");
     fs::write(&path, "{\"stage\": \"bake\"}").unwrap();
-    assert_eq!(hesper_proofs::stage::child_main(&path), 1);
+    assert_eq!(hesper_proofs::stage::child_main(std::slice::from_ref(&path)), 1);
     let report: ErrorReport =
         serde_json::from_slice(&fs::read(dir.path().join("error.json")).unwrap()).unwrap();
     assert_eq!((report.code.as_str(), report.retryable), ("order", false));
