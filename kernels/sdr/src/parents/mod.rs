@@ -7,7 +7,7 @@
 //! - every backend writes the same rows, those of [`Graph::parents`];
 //! - the file of a table has the library's name and bytes.
 //!
-//! **Source:** as [`crate::graph`].
+//! **Source:** as the module `graph`.
 
 use std::fmt;
 use std::ops::Range;
