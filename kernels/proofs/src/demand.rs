@@ -1,6 +1,7 @@
 //! What each stage needs, as pure data for admission and placement.
 //!
-//! The numbers of the sizes that run here are measured peaks rounded up; those of 32 and 64 GiB
+//! The numbers are those of the proof library, which needs more than Hesper's own kernels. Of the
+//! sizes that run here they are measured peaks rounded up; those of 32 and 64 GiB
 //! follow from the sizes of the files and from what operators report for the same library, and are
 //! *not measured*.
 

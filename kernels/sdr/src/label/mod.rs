@@ -153,26 +153,6 @@ pub fn label_nodes(
     current: &mut [u32],
     previous: Option<&[u32]>,
 ) {
-    // SAFETY: the slice is borrowed exclusively for the whole call, so nothing else reads or
-    // writes any of its words.
-    unsafe { label_nodes_shared(backend, width, request, current, previous) }
-}
-
-/// As [`label_nodes`], for a buffer whose labelled nodes other threads read meanwhile.
-///
-/// # Safety
-/// `current` must be valid for reads and writes of its length and initialised. During the call no
-/// other thread may write any of it, or read the nodes of `request`.
-///
-/// # Panics
-/// As [`label_nodes`].
-pub unsafe fn label_nodes_shared(
-    backend: Backend,
-    width: Width,
-    request: &Request<'_>,
-    current: *mut [u32],
-    previous: Option<&[u32]>,
-) {
     let Range { start, end } = request.nodes;
     assert!(start <= end, "the nodes to label are not a range: {start}..{end}");
     let count = (end - start) as usize;
@@ -192,19 +172,20 @@ pub unsafe fn label_nodes_shared(
         rows: request.parents,
         start,
         keep_schedules: !starts_rounds_every_two_cycles(),
-        current: current.cast(),
+        current: current.as_mut_ptr(),
         previous: previous.as_ptr(),
     };
     if start == 0 && count > 0 {
-        // SAFETY: node 0 lies in the buffer, and the caller lets this call write it.
+        // SAFETY: node 0 lies in the buffer, which is borrowed exclusively for the whole call.
         unsafe { portable::label_node_zero(&job, width.lanes()) };
         job.skip_rows(1);
     }
     while !job.rows.is_empty() {
         let rows = (job.rows.len() / PARENTS).min(ROWS_CHECKED);
         check_parents(&job.rows[..rows * PARENTS], job.layer, base_bound, expander_bound);
-        // SAFETY: the backend is available; the nodes of the rows lie in `current` and the caller
-        // lets this call write them; every parent of these rows was checked to lie in its buffer.
+        // SAFETY: the backend is available; the nodes of the rows lie in `current`, which is
+        // borrowed exclusively for the whole call and is reached through this pointer alone; every
+        // parent of these rows was checked to lie in its buffer.
         unsafe { run(backend, width, &job, rows) };
         job.skip_rows(rows);
     }
